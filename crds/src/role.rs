@@ -2,7 +2,8 @@
 
 #![allow(
     unreachable_pub,
-    reason = "KubeSchema repeats each struct inside a function of its own"
+    clippy::duplicated_attributes,
+    reason = "KubeSchema repeats each struct inside a function; printer columns repeat their types"
 )]
 
 use kube::{CustomResource, KubeSchema};
