@@ -7,8 +7,17 @@ use serde_json::{Map, Number, Value};
 use crate::Rejection;
 
 /// The claims that have a field of their own.
-pub(crate) const RESERVED: [&str; 9] =
-    ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "tenant_id", "roles"];
+pub(crate) const RESERVED: [&str; 9] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "tenant_id",
+    "roles",
+];
 
 /// The claims of one token. Times are whole seconds since 1970 (NumericDate, RFC 7519 §2).
 ///
@@ -141,7 +150,9 @@ fn texts(value: Value) -> Option<Vec<String>> {
 }
 
 fn seconds(value: Value, round: fn(f64) -> f64) -> Option<i64> {
-    let Value::Number(number) = value else { return None };
+    let Value::Number(number) = value else {
+        return None;
+    };
     number.as_i64().or_else(|| fraction(&number, round))
 }
 

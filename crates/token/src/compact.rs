@@ -46,8 +46,16 @@ impl<'a> Compact<'a> {
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return Err(Rejection::Malformed),
         };
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Rejection::Malformed)?;
-        Ok(Self { algorithm, kid, message, signature, payload })
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| Rejection::Malformed)?;
+        Ok(Self {
+            algorithm,
+            kid,
+            message,
+            signature,
+            payload,
+        })
     }
 
     /// The claims set. Call it when the signature holds.
@@ -76,14 +84,20 @@ fn check_kind(header: &Map<String, Value>) -> Result<(), Rejection> {
         Some(Value::String(kind)) => {
             let kind = kind.to_ascii_lowercase();
             let kind = kind.strip_prefix("application/").unwrap_or(&kind);
-            if ["jwt", "at+jwt", "jose"].contains(&kind) { Ok(()) } else { Err(Rejection::Malformed) }
+            if ["jwt", "at+jwt", "jose"].contains(&kind) {
+                Ok(())
+            } else {
+                Err(Rejection::Malformed)
+            }
         }
         Some(_) => Err(Rejection::Malformed),
     }
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, Rejection> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed)?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Rejection::Malformed)?;
     serde_json::from_slice::<Unambiguous>(&bytes).map_err(|_| Rejection::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| Rejection::Malformed)
 }

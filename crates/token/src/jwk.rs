@@ -62,10 +62,20 @@ impl Jwk {
             ("EC", Some("P-256")) => Algorithm::Es256,
             ("OKP", Some("Ed25519")) => Algorithm::EdDsa,
             ("RSA", _) => Algorithm::Rs256,
-            _ => return Err(invalid("its type and curve are not EC P-256, OKP Ed25519 or RSA")),
+            _ => {
+                return Err(invalid(
+                    "its type and curve are not EC P-256, OKP Ed25519 or RSA",
+                ));
+            }
         };
-        if self.alg.as_deref().is_some_and(|alg| alg != by_type.as_str()) {
-            return Err(invalid("its alg does not belong to its type, or is not served"));
+        if self
+            .alg
+            .as_deref()
+            .is_some_and(|alg| alg != by_type.as_str())
+        {
+            return Err(invalid(
+                "its alg does not belong to its type, or is not served",
+            ));
         }
         if self.use_.as_deref().is_some_and(|purpose| purpose != "sig") {
             return Err(invalid("its use is not sig"));
@@ -97,8 +107,10 @@ impl Jwk {
             ],
         };
         // RFC 7638 §3.3: members in lexicographic order, no white space.
-        let members: Vec<String> =
-            members.into_iter().map(|(name, value)| format!("\"{name}\":{}", Value::from(value))).collect();
+        let members: Vec<String> = members
+            .into_iter()
+            .map(|(name, value)| format!("\"{name}\":{}", Value::from(value)))
+            .collect();
         let canonical = format!("{{{}}}", members.join(","));
         let hash = digest::digest(&digest::SHA256, canonical.as_bytes());
         Ok(URL_SAFE_NO_PAD.encode(hash))
@@ -128,13 +140,18 @@ impl Jwk {
             Algorithm::Rs256 => {
                 let modulus = decode(&self.n, "n")?;
                 let exponent = decode(&self.e, "e")?;
-                if !RSA_MODULUS_BYTES.contains(&modulus.len()) || modulus[0] < 0x80 && modulus.len() == 256
+                if !RSA_MODULUS_BYTES.contains(&modulus.len())
+                    || modulus[0] < 0x80 && modulus.len() == 256
                     || modulus[0] == 0
                 {
                     return Err(invalid("n is not a modulus of 2048 to 8192 bits"));
                 }
                 let odd = exponent.last().is_some_and(|byte| byte % 2 == 1);
-                if !odd || exponent.len() > RSA_MAX_EXPONENT_BYTES || exponent[0] == 0 || exponent == [1] {
+                if !odd
+                    || exponent.len() > RSA_MAX_EXPONENT_BYTES
+                    || exponent[0] == 0
+                    || exponent == [1]
+                {
                     return Err(invalid("e is not an odd exponent of 3 to 2^40"));
                 }
                 DecodingKey::from_rsa_raw_components(&modulus, &exponent)
@@ -172,7 +189,10 @@ impl Jwks {
         let Some(Value::Array(entries)) = set.get_mut("keys").map(Value::take) else {
             return Err(KeyError::InvalidKeySet("it has no array \"keys\"".into()));
         };
-        let keys = entries.into_iter().flat_map(serde_json::from_value).collect();
+        let keys = entries
+            .into_iter()
+            .flat_map(serde_json::from_value)
+            .collect();
         Ok(Self { keys })
     }
 

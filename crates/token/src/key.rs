@@ -29,7 +29,9 @@ pub enum KeyError {
     #[error("no {0} key could be made: the system's random source failed")]
     Generation(Algorithm),
     /// The bytes are not a private key of the algorithm.
-    #[error("this is not an unencrypted PKCS#8 private key for {0} (P-256, Ed25519, RSA of 2048 to 8192 bits)")]
+    #[error(
+        "this is not an unencrypted PKCS#8 private key for {0} (P-256, Ed25519, RSA of 2048 to 8192 bits)"
+    )]
     InvalidPrivateKey(Algorithm),
     /// The key id is empty, too long, or has characters that do not print.
     #[error("a key id must be 1 to 128 visible ASCII characters, such as 2026-11-a")]
@@ -129,13 +131,15 @@ impl PrivateKey {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Pair::Es256)
             }
             Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(der).map(Pair::EdDsa),
-            Algorithm::Rs256 => {
-                RsaKeyPair::from_pkcs8(der).map(|pair| Pair::Rs256(Box::new(pair)))
-            }
+            Algorithm::Rs256 => RsaKeyPair::from_pkcs8(der).map(|pair| Pair::Rs256(Box::new(pair))),
         }
         .map_err(|_| KeyError::InvalidPrivateKey(algorithm))?;
         let pkcs8 = Zeroizing::new(der.to_vec());
-        Ok(Self(Arc::new(Inner { kid: kid.to_owned(), pkcs8, pair })))
+        Ok(Self(Arc::new(Inner {
+            kid: kid.to_owned(),
+            pkcs8,
+            pair,
+        })))
     }
 
     /// The key as [`Self::from_pkcs8`] reads it. Wrap it before it is stored.
@@ -205,13 +209,16 @@ impl PrivateKey {
         let failed = |_| KeyError::Signing(self.algorithm());
         let random = SystemRandom::new();
         match &self.0.pair {
-            Pair::Es256(pair) => {
-                Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec())
-            }
+            Pair::Es256(pair) => Ok(pair
+                .sign(&random, message)
+                .map_err(failed)?
+                .as_ref()
+                .to_vec()),
             Pair::EdDsa(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .map_err(failed)?;
                 Ok(signature)
             }
         }
@@ -232,5 +239,9 @@ fn check_key_id(kid: &str) -> Result<(), KeyError> {
     let sound = !kid.is_empty()
         && kid.len() <= MAX_KEY_ID_BYTES
         && kid.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound { Ok(()) } else { Err(KeyError::InvalidKeyId) }
+    if sound {
+        Ok(())
+    } else {
+        Err(KeyError::InvalidKeyId)
+    }
 }

@@ -15,7 +15,11 @@ use crate::{Claims, KeyError, PrivateKey};
 /// field for, when there is no audience, or when the token would be larger than a verifier takes;
 /// [`KeyError::Signing`].
 pub fn sign(key: &PrivateKey, claims: &Claims) -> Result<String, KeyError> {
-    if let Some(name) = claims.extra.keys().find(|name| RESERVED.contains(&name.as_str())) {
+    if let Some(name) = claims
+        .extra
+        .keys()
+        .find(|name| RESERVED.contains(&name.as_str()))
+    {
         let why = format!("the extra claim {name:?} has a field of its own, set that");
         return Err(KeyError::InvalidClaims(why));
     }
@@ -32,7 +36,9 @@ pub fn sign(key: &PrivateKey, claims: &Claims) -> Result<String, KeyError> {
     text.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut text);
     if text.len() > MAX_TOKEN_BYTES {
-        return Err(KeyError::InvalidClaims("the token would be larger than 16 KiB".into()));
+        return Err(KeyError::InvalidClaims(
+            "the token would be larger than 16 KiB".into(),
+        ));
     }
     Ok(text)
 }

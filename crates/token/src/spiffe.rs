@@ -36,7 +36,9 @@ pub enum SpiffeIdError {
     #[error("a trust domain has 1 to 255 characters of a-z, 0-9, '.', '-' and '_'")]
     TrustDomain,
     /// A segment of the path is empty, `.`, `..`, or has other characters.
-    #[error("namespace and service account have characters of A-Z, a-z, 0-9, '.', '-' and '_', and are not '.' or '..'")]
+    #[error(
+        "namespace and service account have characters of A-Z, a-z, 0-9, '.', '-' and '_', and are not '.' or '..'"
+    )]
     PathSegment,
     /// Longer than 2048 bytes.
     #[error("a SPIFFE id has at most 2048 bytes")]
@@ -78,15 +80,25 @@ impl SpiffeId {
     /// The tenant, when the trust domain is `{tenant}.{installation}`.
     #[must_use]
     pub fn tenant(&self, installation: &str) -> Option<&str> {
-        let tenant = self.trust_domain.strip_suffix(installation)?.strip_suffix('.')?;
+        let tenant = self
+            .trust_domain
+            .strip_suffix(installation)?
+            .strip_suffix('.')?;
         (!tenant.is_empty() && !tenant.contains('.')).then_some(tenant)
     }
 }
 
 impl fmt::Display for SpiffeId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trust_domain, namespace, service_account } = self;
-        write!(formatter, "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}")
+        let Self {
+            trust_domain,
+            namespace,
+            service_account,
+        } = self;
+        write!(
+            formatter,
+            "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
+        )
     }
 }
 
@@ -111,7 +123,11 @@ fn check_trust_domain(name: &str) -> Result<(), SpiffeIdError> {
         && name
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'));
-    if sound { Ok(()) } else { Err(SpiffeIdError::TrustDomain) }
+    if sound {
+        Ok(())
+    } else {
+        Err(SpiffeIdError::TrustDomain)
+    }
 }
 
 fn check_segment(segment: &str) -> Result<(), SpiffeIdError> {
@@ -119,5 +135,9 @@ fn check_segment(segment: &str) -> Result<(), SpiffeIdError> {
         && segment
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    if sound { Ok(()) } else { Err(SpiffeIdError::PathSegment) }
+    if sound {
+        Ok(())
+    } else {
+        Err(SpiffeIdError::PathSegment)
+    }
 }

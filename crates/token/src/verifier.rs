@@ -5,7 +5,6 @@ use std::fmt;
 
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::aws_lc;
-use jsonwebtoken::signature::Verifier as _;
 
 use crate::compact::Compact;
 use crate::{Algorithm, Claims, Jwks, KeyError, Rejection};
@@ -61,26 +60,50 @@ impl Verifier {
         let mut ignored = Vec::new();
         for jwk in &keys.keys {
             let Some(kid) = &jwk.kid else {
-                ignored.push(IgnoredKey { kid: None, error: KeyError::InvalidKeyId });
+                ignored.push(IgnoredKey {
+                    kid: None,
+                    error: KeyError::InvalidKeyId,
+                });
                 continue;
             };
             match jwk.decoding_key() {
                 Ok((algorithm, decoding)) => {
-                    if usable.insert(kid.clone(), Key { algorithm, decoding }).is_some() {
+                    if usable
+                        .insert(
+                            kid.clone(),
+                            Key {
+                                algorithm,
+                                decoding,
+                            },
+                        )
+                        .is_some()
+                    {
                         return Err(KeyError::DuplicateKeyId(kid.clone()));
                     }
                 }
-                Err(error) => ignored.push(IgnoredKey { kid: Some(kid.clone()), error }),
+                Err(error) => ignored.push(IgnoredKey {
+                    kid: Some(kid.clone()),
+                    error,
+                }),
             }
         }
         let leeway = DEFAULT_LEEWAY_SECONDS;
-        Ok(Self { issuer, audiences, keys: usable, ignored, leeway })
+        Ok(Self {
+            issuer,
+            audiences,
+            keys: usable,
+            ignored,
+            leeway,
+        })
     }
 
     /// The same, with another allowance for clocks that differ, in seconds; a negative one is zero.
     #[must_use]
     pub fn with_leeway(self, seconds: i64) -> Self {
-        Self { leeway: seconds.max(0), ..self }
+        Self {
+            leeway: seconds.max(0),
+            ..self
+        }
     }
 
     /// Checks a token at the time `now_unix` (seconds since 1970) and gives its claims.
@@ -142,7 +165,11 @@ impl Verifier {
             Some(wanted) => ours(wanted) && claims.aud.iter().any(|one| one == wanted),
             None => claims.aud.iter().any(|one| ours(one)),
         };
-        if meant { Ok(()) } else { Err(Rejection::WrongAudience) }
+        if meant {
+            Ok(())
+        } else {
+            Err(Rejection::WrongAudience)
+        }
     }
 
     fn check_times(&self, claims: &Claims, now: i64) -> Result<(), Rejection> {

@@ -12,10 +12,16 @@ fn a_key_survives_being_stored() {
         let stored = key.to_pkcs8();
         let read = PrivateKey::from_pkcs8(key.kid(), algorithm, &stored).unwrap();
         assert_eq!(read.public_jwk(), key.public_jwk());
-        let keys = Jwks { keys: vec![key.public_jwk()] };
+        let keys = Jwks {
+            keys: vec![key.public_jwk()],
+        };
         let verifier = Verifier::new(ISSUER, vec!["acme".into()], &keys).unwrap();
         let token = sign(&read, &claims()).unwrap();
-        assert_eq!(verifier.verify(&token, None, NOW), Ok(claims()), "{algorithm}");
+        assert_eq!(
+            verifier.verify(&token, None, NOW),
+            Ok(claims()),
+            "{algorithm}"
+        );
     }
 }
 
@@ -47,13 +53,18 @@ fn a_key_id_is_printable() {
 #[test]
 fn debug_shows_the_id_and_nothing_secret() {
     let shown = format!("{:?}", key(Algorithm::EdDsa));
-    assert_eq!(shown, r#"PrivateKey { kid: "key-EdDSA", algorithm: EdDsa, .. }"#);
+    assert_eq!(
+        shown,
+        r#"PrivateKey { kid: "key-EdDSA", algorithm: EdDsa, .. }"#
+    );
 }
 
 #[test]
 fn a_public_key_has_exactly_the_members_of_its_type() {
     let members = |algorithm| {
-        let Value::Object(object) = json!(key(algorithm).public_jwk()) else { panic!() };
+        let Value::Object(object) = json!(key(algorithm).public_jwk()) else {
+            panic!()
+        };
         let mut names: Vec<String> = object.keys().cloned().collect();
         names.sort();
         names.join(" ")
@@ -79,11 +90,24 @@ fn a_set_is_read_past_what_it_does_not_know() {
     assert_eq!(set.keys.len(), 2);
     assert_eq!(set.find("key-ES256"), Some(&good));
     assert_eq!(set.find("other"), None);
-    for text in ["", "[]", "{}", r#"{"keys": {}}"#, r#"{"keys": null}"#, "{\"keys\": []"] {
-        assert!(matches!(Jwks::parse(text), Err(KeyError::InvalidKeySet(_))), "{text}");
+    for text in [
+        "",
+        "[]",
+        "{}",
+        r#"{"keys": {}}"#,
+        r#"{"keys": null}"#,
+        "{\"keys\": []",
+    ] {
+        assert!(
+            matches!(Jwks::parse(text), Err(KeyError::InvalidKeySet(_))),
+            "{text}"
+        );
     }
     let large = format!(r#"{{"keys": [], "x": "{}"}}"#, "x".repeat(512 * 1024));
-    assert!(matches!(Jwks::parse(&large), Err(KeyError::InvalidKeySet(_))));
+    assert!(matches!(
+        Jwks::parse(&large),
+        Err(KeyError::InvalidKeySet(_))
+    ));
 }
 
 #[test]
@@ -92,27 +116,78 @@ fn bad_material_is_left_out_and_told() {
     let ed = key(Algorithm::EdDsa).public_jwk();
     let rsa = key(Algorithm::Rs256).public_jwk();
     let broken = [
-        Jwk { x: ec.y.clone(), y: ec.x.clone(), ..ec.clone() },
-        Jwk { x: Some("AAAA".into()), ..ec.clone() },
-        Jwk { y: None, ..ec.clone() },
-        Jwk { crv: Some("P-384".into()), ..ec.clone() },
-        Jwk { alg: Some("HS256".into()), ..ec.clone() },
-        Jwk { alg: Some("EdDSA".into()), ..ec.clone() },
-        Jwk { use_: Some("enc".into()), ..ec.clone() },
-        Jwk { x: Some(format!("{}=", ed.x.clone().unwrap())), ..ed.clone() },
-        Jwk { x: Some(String::new()), ..ed.clone() },
-        Jwk { n: Some("AQAB".into()), ..rsa.clone() },
-        Jwk { n: Some(String::new()), ..rsa.clone() },
-        Jwk { e: Some(String::new()), ..rsa.clone() },
-        Jwk { e: Some("AQ".into()), ..rsa.clone() },
-        Jwk { e: Some("Ag".into()), ..rsa.clone() },
-        Jwk { e: Some("AQAAAAAAAAAB".into()), ..rsa.clone() },
-        Jwk { kty: "oct".into(), ..rsa.clone() },
+        Jwk {
+            x: ec.y.clone(),
+            y: ec.x.clone(),
+            ..ec.clone()
+        },
+        Jwk {
+            x: Some("AAAA".into()),
+            ..ec.clone()
+        },
+        Jwk {
+            y: None,
+            ..ec.clone()
+        },
+        Jwk {
+            crv: Some("P-384".into()),
+            ..ec.clone()
+        },
+        Jwk {
+            alg: Some("HS256".into()),
+            ..ec.clone()
+        },
+        Jwk {
+            alg: Some("EdDSA".into()),
+            ..ec.clone()
+        },
+        Jwk {
+            use_: Some("enc".into()),
+            ..ec.clone()
+        },
+        Jwk {
+            x: Some(format!("{}=", ed.x.clone().unwrap())),
+            ..ed.clone()
+        },
+        Jwk {
+            x: Some(String::new()),
+            ..ed.clone()
+        },
+        Jwk {
+            n: Some("AQAB".into()),
+            ..rsa.clone()
+        },
+        Jwk {
+            n: Some(String::new()),
+            ..rsa.clone()
+        },
+        Jwk {
+            e: Some(String::new()),
+            ..rsa.clone()
+        },
+        Jwk {
+            e: Some("AQ".into()),
+            ..rsa.clone()
+        },
+        Jwk {
+            e: Some("Ag".into()),
+            ..rsa.clone()
+        },
+        Jwk {
+            e: Some("AQAAAAAAAAAB".into()),
+            ..rsa.clone()
+        },
+        Jwk {
+            kty: "oct".into(),
+            ..rsa.clone()
+        },
         Jwk { kid: None, ..rsa },
     ];
     let count = broken.len();
     for (position, jwk) in broken.iter().enumerate() {
-        let keys = Jwks { keys: vec![jwk.clone()] };
+        let keys = Jwks {
+            keys: vec![jwk.clone()],
+        };
         let verifier = Verifier::new(ISSUER, vec!["acme".into()], &keys).unwrap();
         assert_eq!(verifier.ignored_keys().len(), 1, "{position}: {jwk:?}");
     }

@@ -32,7 +32,12 @@ pub(crate) fn key(algorithm: Algorithm) -> &'static PrivateKey {
 }
 
 pub(crate) fn all_keys() -> Jwks {
-    Jwks { keys: Algorithm::ALL.into_iter().map(|algorithm| key(algorithm).public_jwk()).collect() }
+    Jwks {
+        keys: Algorithm::ALL
+            .into_iter()
+            .map(|algorithm| key(algorithm).public_jwk())
+            .collect(),
+    }
 }
 
 pub(crate) fn verifier() -> Verifier {
@@ -54,8 +59,11 @@ pub(crate) fn claims() -> Claims {
 
 /// A token with this header and payload, whatever they are, truly signed.
 pub(crate) fn signed(key: &PrivateKey, header: &str, payload: &str) -> String {
-    let message =
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(payload)
+    );
     let signature = URL_SAFE_NO_PAD.encode(key.sign_bytes(message.as_bytes()).unwrap());
     format!("{message}.{signature}")
 }
@@ -63,8 +71,15 @@ pub(crate) fn signed(key: &PrivateKey, header: &str, payload: &str) -> String {
 /// A token of the ES256 key with these members changed in the header; `null` removes one.
 pub(crate) fn with_header(changes: Value) -> String {
     let key = key(Algorithm::Es256);
-    let header = merged(json!({ "alg": "ES256", "kid": key.kid(), "typ": "JWT" }), changes);
-    signed(key, &header.to_string(), &serde_json::to_string(&claims()).unwrap())
+    let header = merged(
+        json!({ "alg": "ES256", "kid": key.kid(), "typ": "JWT" }),
+        changes,
+    );
+    signed(
+        key,
+        &header.to_string(),
+        &serde_json::to_string(&claims()).unwrap(),
+    )
 }
 
 /// A token of the ES256 key with these members changed in the claims; `null` removes one.
@@ -76,7 +91,9 @@ pub(crate) fn with_claims(changes: Value) -> String {
 }
 
 fn merged(mut object: Value, changes: Value) -> Value {
-    let Value::Object(changes) = changes else { panic!("changes are an object") };
+    let Value::Object(changes) = changes else {
+        panic!("changes are an object")
+    };
     for (name, value) in changes {
         let members = object.as_object_mut().unwrap();
         if value.is_null() {

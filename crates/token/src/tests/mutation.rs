@@ -28,33 +28,46 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn extra() -> impl Strategy<Value = Map<String, Value>> {
     btree_map(".{1,12}", value(), 0..4).prop_map(|members| {
-        members.into_iter().filter(|(name, _)| !RESERVED.contains(&name.as_str())).collect()
+        members
+            .into_iter()
+            .filter(|(name, _)| !RESERVED.contains(&name.as_str()))
+            .collect()
     })
 }
 
 fn any_claims() -> impl Strategy<Value = Claims> {
     (
-        (".{0,40}", vec(".{0,12}", 0..3), option::of(".{0,20}"), option::of(".{0,20}")),
+        (
+            ".{0,40}",
+            vec(".{0,12}", 0..3),
+            option::of(".{0,20}"),
+            option::of(".{0,20}"),
+        ),
         (1_i64..1 << 40, 0_i64..=NOW, option::of(0_i64..=NOW)),
         (vec(".{0,20}", 0..3), extra()),
     )
-        .prop_map(|((sub, aud, jti, tenant_id), (life, iat, nbf), (roles, extra))| Claims {
-            iss: ISSUER.into(),
-            sub,
-            aud: aud.into_iter().chain(["acme".to_owned()]).collect(),
-            exp: NOW + life,
-            iat,
-            nbf,
-            jti,
-            tenant_id,
-            roles,
-            extra,
-        })
+        .prop_map(
+            |((sub, aud, jti, tenant_id), (life, iat, nbf), (roles, extra))| Claims {
+                iss: ISSUER.into(),
+                sub,
+                aud: aud.into_iter().chain(["acme".to_owned()]).collect(),
+                exp: NOW + life,
+                iat,
+                nbf,
+                jti,
+                tenant_id,
+                roles,
+                extra,
+            },
+        )
 }
 
 fn round_trip(algorithm: Algorithm, claims: &Claims) -> Result<(), TestCaseError> {
     let token = sign(key(algorithm), claims).unwrap();
-    prop_assert_eq!(&verifier().verify(&token, Some("acme"), NOW).unwrap(), claims);
+    prop_assert_eq!(
+        &verifier().verify(&token, Some("acme"), NOW).unwrap(),
+        claims
+    );
     prop_assert!(verifier().verify(&token, Some("billing"), NOW).is_err());
     Ok(())
 }

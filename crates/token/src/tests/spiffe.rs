@@ -36,7 +36,16 @@ fn another_form_is_refused() {
 #[test]
 fn a_trust_domain_has_small_letters_and_nothing_else() {
     let long = "a".repeat(256);
-    for domain in ["", "Acme", "acme:8080", "user@acme", "acme?", "acme%2e", "ácme", &long] {
+    for domain in [
+        "",
+        "Acme",
+        "acme:8080",
+        "user@acme",
+        "acme?",
+        "acme%2e",
+        "ácme",
+        &long,
+    ] {
         let text = format!("spiffe://{domain}/ns/shop/sa/checkout");
         assert_eq!(parse(&text), Err(SpiffeIdError::TrustDomain), "{text}");
     }
@@ -53,7 +62,10 @@ fn a_segment_cannot_climb_or_hide_another() {
             assert_eq!(parse(&text), Err(SpiffeIdError::PathSegment), "{text}");
         }
     }
-    assert_eq!(SpiffeId::new("acme", "a/b", "c"), Err(SpiffeIdError::PathSegment));
+    assert_eq!(
+        SpiffeId::new("acme", "a/b", "c"),
+        Err(SpiffeIdError::PathSegment)
+    );
 }
 
 #[test]
@@ -61,7 +73,10 @@ fn an_id_has_at_most_2048_bytes() {
     let text = |length: usize| format!("spiffe://acme/ns/shop/sa/{}", "a".repeat(length - 25));
     assert!(parse(&text(2048)).is_ok());
     assert_eq!(parse(&text(2049)), Err(SpiffeIdError::TooLong));
-    assert_eq!(SpiffeId::new("acme", "shop", "a".repeat(2024)), Err(SpiffeIdError::TooLong));
+    assert_eq!(
+        SpiffeId::new("acme", "shop", "a".repeat(2024)),
+        Err(SpiffeIdError::TooLong)
+    );
 }
 
 #[test]

@@ -16,7 +16,11 @@ const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6L
 fn checks(jwk: serde_json::Value, token: &str) -> Result<(), Rejection> {
     let jwk: Jwk = serde_json::from_value(jwk).unwrap();
     let (algorithm, decoding) = jwk.decoding_key().unwrap();
-    Key { algorithm, decoding }.check(&Compact::parse(token).unwrap())
+    Key {
+        algorithm,
+        decoding,
+    }
+    .check(&Compact::parse(token).unwrap())
 }
 
 fn es256() -> (serde_json::Value, String) {
@@ -26,7 +30,8 @@ fn es256() -> (serde_json::Value, String) {
         "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
         "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
     });
-    let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let signature =
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     (jwk, format!("eyJhbGciOiJFUzI1NiJ9.{PAYLOAD}.{signature}"))
 }
 
@@ -64,9 +69,14 @@ fn the_eddsa_example_of_rfc_8037_a_holds_and_is_made_again() {
     let message = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
     let signature =
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
-    assert_eq!(checks(jwk.clone(), &format!("{message}.{signature}")), Ok(()));
+    assert_eq!(
+        checks(jwk.clone(), &format!("{message}.{signature}")),
+        Ok(())
+    );
 
-    let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+    let seed = URL_SAFE_NO_PAD
+        .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+        .unwrap();
     // PKCS#8 version 1 around an Ed25519 seed, RFC 8410 §7.
     let mut pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     pkcs8.extend(seed);
@@ -83,14 +93,20 @@ fn thumbprints_are_those_of_rfc_7638_and_rfc_8037() {
         "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
     }))
     .unwrap();
-    assert_eq!(rsa.thumbprint().unwrap(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    assert_eq!(
+        rsa.thumbprint().unwrap(),
+        "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    );
     let ed = Jwk {
         kty: "OKP".into(),
         crv: Some("Ed25519".into()),
         x: Some("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into()),
         ..Jwk::default()
     };
-    assert_eq!(ed.thumbprint().unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    assert_eq!(
+        ed.thumbprint().unwrap(),
+        "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    );
 }
 
 #[test]
@@ -98,7 +114,10 @@ fn another_implementation_takes_our_tokens_and_we_take_its_own() {
     let verifier = verifier();
     for algorithm in Algorithm::ALL {
         let key = key(algorithm);
-        let foreign_algorithm = algorithm.as_str().parse::<jsonwebtoken::Algorithm>().unwrap();
+        let foreign_algorithm = algorithm
+            .as_str()
+            .parse::<jsonwebtoken::Algorithm>()
+            .unwrap();
 
         let jwk: ForeignJwk =
             serde_json::from_value(serde_json::to_value(key.public_jwk()).unwrap()).unwrap();
@@ -121,6 +140,10 @@ fn another_implementation_takes_our_tokens_and_we_take_its_own() {
         let mut header = jsonwebtoken::Header::new(foreign_algorithm);
         header.kid = Some(key.kid().into());
         let theirs = jsonwebtoken::encode(&header, &claims(), &encoding).unwrap();
-        assert_eq!(verifier.verify(&theirs, Some("acme"), NOW), Ok(claims()), "{algorithm}");
+        assert_eq!(
+            verifier.verify(&theirs, Some("acme"), NOW),
+            Ok(claims()),
+            "{algorithm}"
+        );
     }
 }
