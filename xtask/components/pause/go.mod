@@ -1,0 +1,3 @@
+module signet.dev/cluster/pause
+
+go 1.26.0

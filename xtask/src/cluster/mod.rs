@@ -1,0 +1,185 @@
+//! A real one-machine Kubernetes: every component a process of this machine, no registry, no
+//! virtual machine. `up` and `down` are idempotent; nothing of it stays after `down`.
+
+mod cgroup;
+mod configuration;
+mod containerd;
+mod control_plane;
+mod daemon;
+mod down;
+mod host;
+mod layout;
+mod pki;
+mod status;
+mod up;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+pub(crate) use layout::Layout;
+
+use crate::progress::Steps;
+use crate::{components, paths};
+
+/// Commands of `cargo xtask cluster`.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Start it; does nothing when it is up, starts anew when it is broken
+    Up,
+    /// Take it away without a trace
+    Down,
+    /// Say what runs; ends with 1 when the cluster is not up
+    Status,
+    /// Give images to its container runtime
+    Load {
+        /// Docker-archives, as `docker save` and `cargo xtask images` write them
+        #[arg(required = true)]
+        archives: Vec<PathBuf>,
+    },
+    /// Print what a shell must export: eval "$(cargo xtask cluster env)"
+    Env,
+    /// Enter the cgroups and become the program (what a daemon is started through)
+    #[command(hide = true)]
+    Become {
+        #[arg(long)]
+        cgroup: Vec<PathBuf>,
+        #[arg(last = true, required = true)]
+        program: Vec<String>,
+    },
+}
+
+/// Does `command`.
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    let layout = Layout::find()?;
+    match command {
+        Command::Up => up(&layout)?,
+        Command::Down => down(&layout)?,
+        Command::Status => return status::print(&layout),
+        Command::Load { archives } => load(&layout, &archives)?,
+        Command::Env => print_environment(&layout)?,
+        Command::Become { cgroup, program } => daemon::become_daemon(&cgroup, &program)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the cluster up, whatever state it is in.
+///
+/// # Errors
+/// See [`up::up`].
+pub(crate) fn up(layout: &Layout) -> Result<()> {
+    need_root()?;
+    let _lock = lock()?;
+    let steps = Steps::new();
+    if is_up(layout) {
+        steps.say("the cluster is up already");
+        return Ok(());
+    }
+    if down::needed(layout) {
+        steps.say("what is left of a broken cluster is taken away first");
+        down::down(layout, &steps)?;
+    }
+    up::up(layout, &steps)?;
+    steps.say("the cluster is up: eval \"$(cargo xtask cluster env)\"");
+    Ok(())
+}
+
+/// Takes the cluster away.
+///
+/// # Errors
+/// See [`down::down`].
+pub(crate) fn down(layout: &Layout) -> Result<()> {
+    need_root()?;
+    let _lock = lock()?;
+    let steps = Steps::new();
+    if !down::needed(layout) {
+        steps.say("there is no cluster");
+        return Ok(());
+    }
+    down::down(layout, &steps)
+}
+
+/// Whether the cluster was started whole and every part of it lives and answers.
+pub(crate) fn is_up(layout: &Layout) -> bool {
+    layout.ready_mark().exists() && status::look(layout).is_ok_and(|status| status.is_up())
+}
+
+/// Imports docker-archives.
+///
+/// # Errors
+/// When the cluster is not up or an archive is not taken.
+pub(crate) fn load(layout: &Layout, archives: &[PathBuf]) -> Result<()> {
+    need_up(layout)?;
+    archives
+        .iter()
+        .try_for_each(|archive| containerd::import(layout, archive))
+}
+
+/// kubectl for an administrator of the cluster.
+///
+/// # Errors
+/// When kubectl cannot be built.
+pub(crate) fn kubectl(layout: &Layout) -> Result<std::process::Command> {
+    let mut command = client(&components::KUBECTL)?;
+    command.env("KUBECONFIG", layout.admin_kubeconfig());
+    command.env("KUBECACHEDIR", layout.path("client/kube"));
+    Ok(command)
+}
+
+/// A client program among the components.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) fn client(component: &components::Component) -> Result<std::process::Command> {
+    Ok(std::process::Command::new(
+        components::get(component, &Steps::new())?.program(),
+    ))
+}
+
+fn print_environment(layout: &Layout) -> Result<()> {
+    need_up(layout)?;
+    let steps = Steps::new();
+    let kubectl = components::get(&components::KUBECTL, &steps)?;
+    let helm = components::get(&components::HELM, &steps)?;
+    println!("export KUBECONFIG={}", layout.admin_kubeconfig().display());
+    println!("export KUBECACHEDIR={}", layout.text("client/kube"));
+    for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        println!("export {name}={}", layout.text("client/helm"));
+    }
+    println!(
+        "export PATH={}:{}:$PATH",
+        kubectl.folder.display(),
+        helm.folder.display()
+    );
+    Ok(())
+}
+
+fn need_up(layout: &Layout) -> Result<()> {
+    if !is_up(layout) {
+        bail!("the cluster is not up: cargo xtask cluster up");
+    }
+    Ok(())
+}
+
+fn need_root() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "the local cluster needs root: run as root, or name another cluster with --kubeconfig"
+        );
+    }
+    Ok(())
+}
+
+/// One `up` or `down` at a time.
+fn lock() -> Result<File> {
+    let cache = paths::cache()?;
+    std::fs::create_dir_all(&cache)?;
+    let file = File::create(Path::new(&cache).join("cluster.lock"))?;
+    if file.try_lock().is_err() {
+        eprintln!("          waiting for another `cargo xtask cluster`");
+        file.lock()?;
+    }
+    Ok(file)
+}

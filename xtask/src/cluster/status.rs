@@ -1,0 +1,81 @@
+//! What runs of the cluster.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::layout::{Layout, NODE};
+use super::{cgroup, control_plane, daemon, kubectl};
+use crate::process;
+
+/// What was found.
+pub(super) struct Status {
+    daemons: Vec<(&'static str, Option<i32>)>,
+    api_ready: bool,
+    node_ready: bool,
+}
+
+impl Status {
+    /// Whether everything lives and answers.
+    pub(super) fn is_up(&self) -> bool {
+        self.api_ready && self.node_ready && self.daemons.iter().all(|(_, pid)| pid.is_some())
+    }
+}
+
+/// Looks at every daemon, the API server and the node.
+pub(super) fn look(layout: &Layout) -> Result<Status> {
+    let daemons = control_plane::NAMES.map(|name| {
+        (
+            name,
+            daemon::pid(layout, name).filter(|_| daemon::alive(layout, name)),
+        )
+    });
+    let api_alive = daemons
+        .iter()
+        .any(|(name, pid)| *name == "kube-apiserver" && pid.is_some());
+    let ask = |arguments: &[&str]| -> Result<Option<String>> {
+        let mut command = kubectl(layout)?;
+        Ok(process::output(command.arg("--request-timeout=10s").args(arguments)).ok())
+    };
+    let api_ready = api_alive && ask(&["get", "--raw", "/readyz"])?.is_some();
+    let ready = r#"--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+    let node_ready = api_ready && ask(&["get", "node", NODE, ready])?.as_deref() == Some("True");
+    Ok(Status {
+        daemons: daemons.to_vec(),
+        api_ready,
+        node_ready,
+    })
+}
+
+/// Prints it; failure when the cluster is not up.
+pub(super) fn print(layout: &Layout) -> Result<ExitCode> {
+    if !layout.exists() && !cgroup::exist() {
+        println!("there is no cluster");
+        return Ok(ExitCode::FAILURE);
+    }
+    let status = look(layout)?;
+    for (name, pid) in &status.daemons {
+        match pid {
+            Some(pid) => println!("{name:<24} runs as {pid}"),
+            None => println!("{name:<24} does not run"),
+        }
+    }
+    let word = |good: bool| if good { "ready" } else { "not ready" };
+    println!("{:<24} {}", "API", word(status.api_ready));
+    println!("{:<24} {}", "node", word(status.node_ready));
+    if status.api_ready {
+        let arguments = ["get", "pods", "--all-namespaces", "--no-headers"];
+        print!("{}", process::output(kubectl(layout)?.args(arguments))?);
+    }
+    println!(
+        "state in {}, logs in {}",
+        layout.root().display(),
+        layout.logs().display()
+    );
+    if status.is_up() && layout.ready_mark().exists() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        println!("the cluster is broken: `cargo xtask cluster up` starts it anew");
+        Ok(ExitCode::FAILURE)
+    }
+}
