@@ -1,1 +1,67 @@
-//! 
+//! # eventstore
+//!
+//! Keeps events: append, read a stream, read everything in order, subscribe. On SQLite and on
+//! PostgreSQL, with one behaviour.
+//!
+//! **Here:** the [`EventStore`] trait, the append lane, the two databases, their migrations.
+//! **Never here:** what an event means, HTTP, gRPC, Kubernetes, a configuration file, a clock of
+//! its own (it comes in with [`Options::clock`]).
+//!
+//! **The way through:** [`EventStore::append`] checks an [`Append`] and queues it → the lane takes
+//! everything that queued while it was busy and opens one transaction, whose first statement takes
+//! the lane's row → a pure `plan` decides each request alone → one insert, one commit, one wake-up
+//! → every caller gets its own answer. Readers follow [`Position`]s: without gaps, and in the order
+//! of commits, so `position > cursor` never misses an event.
+//!
+//! ```
+//! use eventstore::{Append, EventStore, ExpectedVersion, NewEvent, Options, Position};
+//! use eventstore::{StreamKey, StreamWrite};
+//! use futures::StreamExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = eventstore::open("sqlite::memory:", Options::default()).await?;
+//! let order = StreamKey::new("acme", "order", "4711");
+//!
+//! let appended = store
+//!     .append(Append(vec![StreamWrite {
+//!         stream: order.clone(),
+//!         expected: ExpectedVersion::NoStream,
+//!         events: vec![NewEvent::new("OrderPlaced", 1, serde_json::json!({ "total": 12 }))],
+//!     }]))
+//!     .await?;
+//! assert_eq!(appended.last, Position(1));
+//! assert_eq!(appended.versions, [1]);
+//!
+//! // What is stored already comes first, then what is yet to come, for ever.
+//! let mut events = store.subscribe(Position::START);
+//! let first = events.next().await.ok_or("the store was closed")??;
+//! assert_eq!(first.event_type, "OrderPlaced");
+//! assert_eq!(first.stream, order);
+//! # Ok(())
+//! # }
+//! ```
+
+mod backend;
+mod error;
+mod event;
+mod head;
+mod lane;
+mod open;
+mod options;
+mod plan;
+mod postgres;
+mod request;
+mod sqlite;
+mod store;
+mod subscription;
+
+pub use error::{AppendError, OpenError, ReadError};
+pub use event::{
+    Append, Appended, ExpectedVersion, Metadata, NewEvent, Position, RecordedEvent, StreamKey,
+    StreamVersion, StreamWrite,
+};
+pub use open::open;
+pub use options::Options;
+pub use store::EventStore;
+pub use subscription::Subscription;

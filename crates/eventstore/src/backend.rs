@@ -1,0 +1,147 @@
+//! What the lane and the store ask of a database.
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::error::{AppendError, ReadError};
+use crate::event::{Appended, Position, RecordedEvent, StreamKey};
+use crate::plan::{Decision, Plan};
+use crate::request::Request;
+
+/// Number of the one lane of this store: key of its row, first part of every position's key.
+pub(crate) const LANE: i16 = 0;
+
+/// The writing side; owned by the lane.
+#[async_trait]
+pub(crate) trait Writer: Send + 'static {
+    /// Decides and stores a group of requests in one transaction, and announces it to the other
+    /// processes of the database. Nothing of the group is stored when it fails, but for
+    /// [`CommitFailure::Unknown`].
+    async fn commit(
+        &mut self,
+        requests: &[Request],
+        now: OffsetDateTime,
+    ) -> Result<Committed, CommitFailure>;
+
+    /// Gives the connection back.
+    async fn close(&mut self);
+}
+
+/// The reading side; shared by everybody.
+#[async_trait]
+pub(crate) trait Reader: Send + Sync + 'static {
+    async fn read_stream(
+        &self,
+        stream: &StreamKey,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    async fn read_all(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    async fn head(&self) -> Result<Position, ReadError>;
+
+    /// Gives all connections back.
+    async fn close(&self);
+}
+
+/// A group that is through.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// One answer per request, in their order.
+    pub(crate) answers: Vec<Result<Appended, AppendError>>,
+    /// Position of the last event written; none if nothing was.
+    pub(crate) head: Option<Position>,
+}
+
+impl Committed {
+    pub(crate) fn from_plan(plan: Plan<'_>) -> Self {
+        let head = plan.rows.last().map(|row| Position(row.position));
+        let answers = plan.decisions.into_iter().map(|decision| match decision {
+            Decision::Store(appended) | Decision::AlreadyStored(appended) => Ok(appended),
+            Decision::Refuse(refusal) => Err(refusal),
+        });
+        Self {
+            answers: answers.collect(),
+            head,
+        }
+    }
+}
+
+/// A group that is not through, as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CommitFailure {
+    /// The database refused what is in the group; it was rolled back. Tried alone, the innocent
+    /// requests pass.
+    Refused { message: String },
+    /// The group was rolled back, or never begun; another attempt may succeed at once.
+    Interrupted { message: String },
+    /// The group was not stored, and will not be for the moment.
+    Unavailable { message: String },
+    /// The commit was sent and its answer did not come: stored or not, nobody knows.
+    Unknown { message: String },
+}
+
+/// An unsigned number as the databases' signed 64-bit type. Positions, versions and limits stay far
+/// below; a caller's absurd value means "beyond everything" and does so afterwards too.
+pub(crate) fn to_i64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A row of the events' table, its JSON unread.
+#[derive(Debug)]
+pub(crate) struct RawEvent {
+    pub(crate) id: Uuid,
+    pub(crate) position: i64,
+    pub(crate) stream: StreamKey,
+    pub(crate) stream_version: i64,
+    pub(crate) event_type: String,
+    pub(crate) schema_version: i64,
+    pub(crate) recorded_at: OffsetDateTime,
+    pub(crate) data: String,
+    pub(crate) metadata: String,
+}
+
+impl RawEvent {
+    /// Reads the JSON and checks the numbers.
+    pub(crate) fn into_recorded(self) -> Result<RecordedEvent, ReadError> {
+        let position = Position(u64::try_from(self.position).unwrap_or(0));
+        let corrupt = |what: &str, error: String| {
+            let message = format!("{what}: {error}");
+            ReadError::Corrupt { position, message }
+        };
+        Ok(RecordedEvent {
+            id: self.id,
+            position,
+            stream: self.stream,
+            stream_version: u64::try_from(self.stream_version)
+                .map_err(|error| corrupt("stream_version", error.to_string()))?,
+            event_type: self.event_type,
+            schema_version: u32::try_from(self.schema_version)
+                .map_err(|error| corrupt("schema_version", error.to_string()))?,
+            data: serde_json::from_str(&self.data)
+                .map_err(|error| corrupt("data", error.to_string()))?,
+            metadata: serde_json::from_str(&self.metadata)
+                .map_err(|error| corrupt("metadata", error.to_string()))?,
+            recorded_at: self.recorded_at,
+        })
+    }
+}
+
+/// Maps a failure of reading: what cannot be decoded is corrupt, everything else may pass.
+pub(crate) fn read_error(error: sqlx::Error) -> ReadError {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ReadError::Corrupt {
+            position: Position::START,
+            message: error.to_string(),
+        },
+        _ => ReadError::Unavailable {
+            message: error.to_string(),
+        },
+    }
+}

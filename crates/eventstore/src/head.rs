@@ -1,0 +1,61 @@
+//! The end of the store as this process knows it; waking those who wait for more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::Reader;
+use crate::event::Position;
+
+/// Greatest position known to be committed. It only grows.
+#[derive(Debug, Clone)]
+pub(crate) struct Head(Arc<watch::Sender<Position>>);
+
+impl Head {
+    pub(crate) fn new(position: Position) -> Self {
+        Self(Arc::new(watch::Sender::new(position)))
+    }
+
+    /// Takes note of a committed position and wakes the waiting ones.
+    pub(crate) fn advance(&self, position: Position) {
+        self.0.send_if_modified(|head| {
+            let grows = position > *head;
+            if grows {
+                *head = position;
+            }
+            grows
+        });
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Position> {
+        self.0.subscribe()
+    }
+
+    fn is_watched(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+}
+
+/// Looks up the end of the store again and again, while somebody waits for it: the fallback for
+/// notifications that got lost, and for writers that send none.
+pub(crate) async fn poll(
+    head: Head,
+    reader: Arc<dyn Reader>,
+    interval: Duration,
+    cancelled: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while cancelled.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !head.is_watched() {
+            continue;
+        }
+        match cancelled.run_until_cancelled(reader.head()).await {
+            Some(Ok(position)) => head.advance(position),
+            Some(Err(error)) => tracing::debug!(%error, "cannot look up the end of the store"),
+            None => return,
+        }
+    }
+}

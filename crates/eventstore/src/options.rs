@@ -1,0 +1,58 @@
+//! Settings of a store.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::error::OpenError;
+
+/// Settings of a store; the defaults suit production.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Source of `recorded_at`.
+    pub clock: fn() -> OffsetDateTime,
+    /// How often the end of the store is looked up behind the notifications, so that a lost one
+    /// (or another process on SQLite, which sends none) delays a subscriber by no more than this.
+    pub poll_interval: Duration,
+    /// How many appends may wait for the lane; one more is answered `Overloaded`.
+    pub queue_len: usize,
+    /// How many appends are committed together at most.
+    pub batch_max: usize,
+    /// Greatest size of one event, in bytes of its data and metadata as JSON.
+    pub max_event_bytes: usize,
+    /// Connections for reading, beside the one that writes and the one that listens.
+    pub read_connections: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: OffsetDateTime::now_utc,
+            poll_interval: Duration::from_secs(1),
+            queue_len: 1024,
+            batch_max: 200,
+            max_event_bytes: 1024 * 1024,
+            read_connections: 8,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses settings that no store could run with.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        let positive = [
+            ("poll_interval", self.poll_interval.is_zero()),
+            ("queue_len", self.queue_len == 0),
+            ("batch_max", self.batch_max == 0),
+            ("max_event_bytes", self.max_event_bytes == 0),
+            ("read_connections", self.read_connections == 0),
+        ];
+        match positive.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((option, _)) => Err(OpenError::InvalidOption {
+                option,
+                message: "must be more than zero".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Being woken by other processes that append to the same database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+
+use super::{CHANNEL, CONNECT_TIMEOUT};
+use crate::backend::Reader;
+use crate::event::Position;
+use crate::head::Head;
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Listens for ever; reconnects after a pause. What is missed meanwhile, the poll finds.
+pub(super) async fn listen(
+    connect: PgConnectOptions,
+    reader: Arc<dyn Reader>,
+    head: Head,
+    first_pause: Duration,
+) {
+    let mut pause = first_pause;
+    loop {
+        match follow(&connect, &*reader, &head, || pause = first_pause).await {
+            Ok(()) => tracing::info!("the connection that listens for events was lost"),
+            Err(error) => tracing::warn!(%error, "cannot listen for events, polling meanwhile"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Listens until the connection is lost.
+async fn follow(
+    connect: &PgConnectOptions,
+    reader: &dyn Reader,
+    head: &Head,
+    connected: impl FnOnce(),
+) -> Result<(), sqlx::Error> {
+    // A pool of its own: the listener may not take a connection from the readers.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(connect.clone())
+        .await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    // A reconnection must show, so that the pause and the log apply to it.
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    connected();
+    // What was committed before the server knew that we listen was not announced to us.
+    if let Ok(position) = reader.head().await {
+        head.advance(position);
+    }
+    while let Some(notification) = listener.try_recv().await? {
+        match notification.payload().parse() {
+            Ok(position) => head.advance(Position(position)),
+            Err(_) => tracing::warn!(channel = CHANNEL, "a foreign notification on our channel"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! PostgreSQL: one connection that writes, one that listens, a pool that reads.
+
+mod listener;
+mod reader;
+mod statements;
+mod writer;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backend::Reader;
+use crate::error::OpenError;
+use crate::head::Head;
+use crate::options::Options;
+use crate::store::Store;
+use reader::PostgresReader;
+use writer::PostgresWriter;
+
+/// Channel of the notifications; their payload is the new head. Channels belong to one database.
+const CHANNEL: &str = "eventstore_lane_0";
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait before the first attempt to listen again.
+const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Settings of every session.
+///
+/// `enable_seqscan`: all our statements go by an index, and the planner must not think otherwise
+/// while a table is empty or was never analysed; a plan made then is kept by the session.
+const SESSION: &str = "SET enable_seqscan = off; SET statement_timeout = '30s'";
+
+pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenError> {
+    let mut connect = PgConnectOptions::from_str(url)
+        .map_err(|error| OpenError::UnsupportedUrl {
+            message: error.to_string(),
+        })?
+        .disable_statement_logging();
+    if connect.get_application_name().is_none() {
+        connect = connect.application_name("signet-eventstore");
+    }
+    migrate(&connect).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(options.read_connections)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) })
+        })
+        .connect_lazy_with(connect.clone());
+    let reader: Arc<dyn Reader> = Arc::new(PostgresReader { pool });
+    let head = reader
+        .head()
+        .await
+        .map_err(|error| OpenError::Unavailable {
+            source: sqlx::Error::Protocol(error.to_string()),
+        })?;
+    let head = Head::new(head);
+    let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
+    let listen = listener::listen(
+        connect.clone(),
+        Arc::clone(&reader),
+        head.clone(),
+        options.poll_interval.min(LONGEST_FIRST_PAUSE),
+    );
+    let until = cancelled.clone();
+    tasks.spawn(async move {
+        until.run_until_cancelled(listen).await;
+    });
+    let writer = PostgresWriter::new(connect);
+    Ok(Store::start(
+        writer, reader, head, options, tasks, cancelled,
+    ))
+}
+
+/// Brings the tables up to date; an advisory lock of the migrator lets one process do it at a time.
+async fn migrate(connect: &PgConnectOptions) -> Result<(), OpenError> {
+    let mut connection = connect_in_time(connect)
+        .await
+        .map_err(|source| OpenError::Unavailable { source })?;
+    let mut migrator = sqlx::migrate!("migrations/postgres");
+    migrator.dangerous_set_table_name("eventstore_migrations");
+    // A release may be rolled back over a newer schema: migrations only add.
+    migrator.set_ignore_missing(true);
+    migrator
+        .run(&mut connection)
+        .await
+        .map_err(|source| OpenError::Migration { source })?;
+    // The work is done and committed; a broken farewell changes nothing.
+    let _ = connection.close().await;
+    Ok(())
+}
+
+async fn connect_in_time(connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, connect.connect()).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
+}

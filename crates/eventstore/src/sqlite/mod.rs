@@ -1,0 +1,112 @@
+//! SQLite: one connection that writes, some that read, a write-ahead log between them.
+
+mod reader;
+mod writer;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backend::Reader;
+use crate::error::OpenError;
+use crate::head::Head;
+use crate::options::Options;
+use crate::store::Store;
+use reader::SqliteReader;
+use writer::SqliteWriter;
+
+/// How long to wait for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to begin again when another process prepares the same file.
+const OPEN_ATTEMPTS: u32 = 10;
+
+pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenError> {
+    let connect = SqliteConnectOptions::from_str(url)
+        .map_err(|error| OpenError::UnsupportedUrl {
+            message: error.to_string(),
+        })?
+        .create_if_missing(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging();
+    let writing = prepare(&connect).await?;
+    let reading = if is_in_memory(url) {
+        // Another connection would see another database.
+        writing.clone()
+    } else {
+        SqlitePoolOptions::new()
+            .max_connections(options.read_connections)
+            .connect_lazy_with(connect.pragma("query_only", "true"))
+    };
+    let reader = Arc::new(SqliteReader { pool: reading });
+    let head = reader
+        .head()
+        .await
+        .map_err(|error| OpenError::Unavailable {
+            source: sqlx::Error::Protocol(error.to_string()),
+        })?;
+    let writer = SqliteWriter { pool: writing };
+    let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
+    Ok(Store::start(
+        writer,
+        reader,
+        Head::new(head),
+        options,
+        tasks,
+        cancelled,
+    ))
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+/// The connection that writes, with the tables made. Two processes may do this to one file at the
+/// same time, and SQLite has no lock that spans it all: whoever fails looks again.
+async fn prepare(connect: &SqliteConnectOptions) -> Result<SqlitePool, OpenError> {
+    let mut attempt = 1;
+    loop {
+        let prepared = try_prepare(connect).await;
+        match prepared {
+            Err(_) if attempt < OPEN_ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(20) * attempt).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn try_prepare(connect: &SqliteConnectOptions) -> Result<SqlitePool, OpenError> {
+    // One connection for as long as the store lives: an in-memory database dies with it.
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(connect.clone())
+        .await
+        .map_err(|source| OpenError::Unavailable { source })?;
+    migrator()
+        .run(&pool)
+        .await
+        .map_err(|source| OpenError::Migration { source })?;
+    Ok(pool)
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("migrations/sqlite");
+    migrator.dangerous_set_table_name("eventstore_migrations");
+    // A release may be rolled back over a newer schema: migrations only add.
+    migrator.set_ignore_missing(true);
+    migrator
+}

@@ -1,0 +1,182 @@
+//! The trait, and the store behind it: a queue in front of the lane, a reader beside it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::backend::{Reader, Writer};
+use crate::error::{AppendError, ReadError};
+use crate::event::{Append, Appended, Position, RecordedEvent, StreamKey};
+use crate::head::{self, Head};
+use crate::lane::{Lane, Pending};
+use crate::options::Options;
+use crate::request::Request;
+use crate::subscription::Subscription;
+
+/// An append-only store of events; see the [crate's](crate) example.
+///
+/// All methods may be called from many tasks at once, and several processes may hold a store on the
+/// same database.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Stores all events of an append, or none of them.
+    ///
+    /// When it returns, the events are on disk and every reader sees them. A call that is repeated
+    /// with the same event ids is answered as the first one was
+    /// ([`already_stored`](Appended::already_stored)), whatever versions the streams have meanwhile.
+    /// Dropping the future does not take the append back: it is stored or not.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; after any of them a repetition with the same ids is safe.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+
+    /// Up to `limit` events of one stream with versions above `after_version`, in order. An unknown
+    /// stream has none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn read_stream(
+        &self,
+        stream: &StreamKey,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// Up to `limit` events of all streams with positions above `after`, in order.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn read_all(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// Position of the last event, [`Position::START`] if there is none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn head(&self) -> Result<Position, ReadError>;
+
+    /// All events above `after`: those that are stored, then those to come, each once, in order and
+    /// without gaps.
+    ///
+    /// Lost connections are survived by waiting and reading on; the stream gives an error only
+    /// when going on would be wrong, and ends after it. It also ends when the store is closed.
+    fn subscribe(&self, after: Position) -> Subscription;
+
+    /// Refuses further appends, commits those that are queued, ends the subscriptions and gives all
+    /// connections back. A store that is dropped does the same without anybody waiting for it.
+    async fn close(&self);
+}
+
+/// What a store and its subscriptions share.
+pub(crate) struct Shared {
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) head: Head,
+    pub(crate) cancelled: CancellationToken,
+    queue: mpsc::Sender<Pending>,
+    max_event_bytes: usize,
+    tasks: TaskTracker,
+    _cancel_on_drop: DropGuard,
+}
+
+/// The store; the databases differ only in what stands behind [`Reader`] and [`Writer`].
+pub(crate) struct Store(Arc<Shared>);
+
+impl Store {
+    /// Starts the lane and the poll; `tasks` and `cancelled` may hold further tasks of the backend.
+    pub(crate) fn start<W: Writer>(
+        writer: W,
+        reader: Arc<dyn Reader>,
+        head: Head,
+        options: &Options,
+        tasks: TaskTracker,
+        cancelled: CancellationToken,
+    ) -> Self {
+        let (queue, receiver) = mpsc::channel(options.queue_len);
+        let lane = Lane {
+            writer,
+            queue: receiver,
+            batch_max: options.batch_max,
+            head: head.clone(),
+            clock: options.clock,
+        };
+        tasks.spawn(lane.run(cancelled.clone()));
+        let poll = head::poll(
+            head.clone(),
+            Arc::clone(&reader),
+            options.poll_interval,
+            cancelled.clone(),
+        );
+        tasks.spawn(poll);
+        tasks.close();
+        Self(Arc::new(Shared {
+            reader,
+            head,
+            _cancel_on_drop: cancelled.clone().drop_guard(),
+            cancelled,
+            queue,
+            max_event_bytes: options.max_event_bytes,
+            tasks,
+        }))
+    }
+}
+
+#[async_trait]
+impl EventStore for Store {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let request = Request::check(append, self.0.max_event_bytes)?;
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .queue
+            .try_send(Pending { request, reply })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable {
+                    message: "the store is closed".into(),
+                },
+            })?;
+        answer.await.unwrap_or_else(|_| {
+            let message = "outcome unknown: the store was closed meanwhile".into();
+            Err(AppendError::Unavailable { message })
+        })
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamKey,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.0
+            .reader
+            .read_stream(stream, after_version, limit)
+            .await
+    }
+
+    async fn read_all(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.0.reader.read_all(after, limit).await
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.0.reader.head().await
+    }
+
+    fn subscribe(&self, after: Position) -> Subscription {
+        Subscription::new(Arc::clone(&self.0), after)
+    }
+
+    async fn close(&self) {
+        self.0.cancelled.cancel();
+        self.0.tasks.wait().await;
+        self.0.reader.close().await;
+    }
+}

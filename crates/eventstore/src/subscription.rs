@@ -1,0 +1,153 @@
+//! Following the store: what is there first, then what comes.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream::{BoxStream, StreamExt};
+use tokio::sync::watch;
+
+use crate::error::ReadError;
+use crate::event::{Position, RecordedEvent};
+use crate::store::Shared;
+
+/// Events read at once.
+const PAGE: usize = 128;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// All events above a position, now and in future: a [`Stream`] of [`RecordedEvent`]s. See
+/// [`EventStore::subscribe`](crate::EventStore::subscribe).
+///
+/// Nothing is read ahead of demand but one page, so a slow reader slows nobody else. It keeps the
+/// connections of the store open even if the store's handle is dropped.
+pub struct Subscription(BoxStream<'static, Result<RecordedEvent, ReadError>>);
+
+impl Subscription {
+    pub(crate) fn new(shared: Arc<Shared>, after: Position) -> Self {
+        let follower = Follower {
+            head: shared.head.watch(),
+            shared,
+            after,
+            page: VecDeque::new(),
+            pause: SHORTEST_PAUSE,
+            cursor_checked: false,
+            ended: false,
+        };
+        let stream = futures::stream::unfold(follower, |mut follower| async {
+            let item = follower.next().await?;
+            Some((item, follower))
+        });
+        Self(stream.boxed())
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<RecordedEvent, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Subscription")
+    }
+}
+
+/// A reader's place in the store.
+struct Follower {
+    shared: Arc<Shared>,
+    head: watch::Receiver<Position>,
+    /// Last position given out.
+    after: Position,
+    /// Read, but not given out yet.
+    page: VecDeque<RecordedEvent>,
+    /// How long to wait after the next failure.
+    pause: Duration,
+    /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
+    /// connection, behind which another database may stand.
+    cursor_checked: bool,
+    ended: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Result<RecordedEvent, ReadError>> {
+        let cancelled = self.shared.cancelled.clone();
+        while !self.ended {
+            if let Some(event) = self.page.pop_front() {
+                return Some(self.step(event));
+            }
+            match cancelled.run_until_cancelled(self.fill()).await? {
+                Ok(()) => self.pause = SHORTEST_PAUSE,
+                Err(ReadError::Unavailable { message }) => {
+                    tracing::warn!(%message, after = %self.after, "a subscription cannot read");
+                    self.cursor_checked = false;
+                    cancelled
+                        .run_until_cancelled(tokio::time::sleep(self.pause))
+                        .await?;
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives an event out, if it is the one that has to come next.
+    fn step(&mut self, event: RecordedEvent) -> Result<RecordedEvent, ReadError> {
+        let expected = Position(self.after.0.saturating_add(1));
+        if event.position != expected {
+            self.ended = true;
+            return Err(ReadError::Gap {
+                expected,
+                found: event.position,
+            });
+        }
+        self.after = event.position;
+        Ok(event)
+    }
+
+    /// Reads the next page; if there is none, waits until there is something to read.
+    async fn fill(&mut self) -> Result<(), ReadError> {
+        // Looked at before reading: a commit between the two wakes the wait below.
+        let known_head = *self.head.borrow_and_update();
+        let page = self.shared.reader.read_all(self.after, PAGE).await?;
+        if !page.is_empty() {
+            self.page = page.into();
+            return Ok(());
+        }
+        if !self.cursor_checked || known_head > self.after {
+            let head = self.shared.reader.head().await?;
+            if head < self.after {
+                return Err(ReadError::AheadOfStore {
+                    cursor: self.after,
+                    head,
+                });
+            }
+            if head > self.after {
+                // Committed since the page was read.
+                return Ok(());
+            }
+            self.cursor_checked = true;
+        }
+        if known_head > self.after {
+            // Announced, but not to be read: the database went back in time, or lags behind itself.
+            let message = format!("it announced position {known_head} and does not have it");
+            return Err(ReadError::Unavailable { message });
+        }
+        // An error means that the store is gone; it is cancelled then, and the caller notices.
+        let after = self.after;
+        let _ = self.head.wait_for(|head| *head > after).await;
+        Ok(())
+    }
+}
