@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::ConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -81,19 +81,19 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
 
 /// Brings the tables up to date; an advisory lock of the migrator lets one process do it at a time.
 async fn migrate(connect: &PgConnectOptions) -> Result<(), OpenError> {
-    let mut connection = connect_in_time(connect)
+    // Not a session of the readers: waiting for the lock and migrating may take long.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(connect.clone())
         .await
         .map_err(|source| OpenError::Unavailable { source })?;
     let mut migrator = sqlx::migrate!("migrations/postgres");
     migrator.dangerous_set_table_name("eventstore_migrations");
     // A release may be rolled back over a newer schema: migrations only add.
     migrator.set_ignore_missing(true);
-    migrator
-        .run(&mut connection)
-        .await
-        .map_err(|source| OpenError::Migration { source })?;
-    // The work is done and committed; a broken farewell changes nothing.
-    let _ = connection.close().await;
+    migrator.run(&pool).await.map_err(|source| OpenError::Migration { source })?;
+    pool.close().await;
     Ok(())
 }
 

@@ -1,1 +1,15 @@
+//! One contract, kept by both databases.
+//!
+//! Every scenario runs on SQLite, and on PostgreSQL when `SIGNET_TEST_POSTGRES_URL` names a server
+//! and a user that may make databases; each scenario has one of its own. Without it the PostgreSQL
+//! half says so and passes, unless `SIGNET_TEST_REQUIRE` contains `postgres`.
 
+mod append;
+mod concurrency;
+mod database;
+mod faults;
+mod kill;
+mod lane;
+mod read;
+mod samples;
+mod subscribe;
