@@ -14,16 +14,26 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for a terminal
 
 mod archive;
+mod bench;
 mod cluster;
 mod components;
+mod demo;
+mod generate;
+mod images;
 mod packages;
 mod paths;
+mod postgres;
 mod process;
 mod progress;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
+
+use crate::progress::Steps;
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -35,22 +45,71 @@ struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Show the main job: tokens, decisions and ids for an application, on localhost
+    Demo {
+        /// Leave it running at the end
+        #[arg(long)]
+        keep: bool,
+        /// On a real cluster instead of in one process
+        #[arg(long)]
+        cluster: bool,
+    },
+    /// Run the test stages; what they need is installed
+    Test(test::Options),
     /// A real one-machine Kubernetes
     Cluster {
         #[command(subcommand)]
         command: cluster::Command,
     },
+    /// Build the programs statically and pack them into images
+    Images,
+    /// Write the files that are made from the source
+    Generate {
+        /// Write nothing; fail when a file is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run benchmarks; all when none is named
+    Bench {
+        /// Names of benchmarks
+        names: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Cluster { command } => cluster::run(command),
-    };
-    match done {
+    match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo {
+            keep,
+            cluster: true,
+        } => demo::run_on_cluster(keep)?,
+        Command::Demo {
+            keep,
+            cluster: false,
+        } => demo::run(keep)?,
+        Command::Test(options) => {
+            if !test::run(&options)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Cluster { command } => return cluster::run(command),
+        Command::Images => {
+            let listing = images::build(&Steps::new())?;
+            for packed in listing.images.values() {
+                println!("{:<48} {}", packed.image, packed.archive.display());
+            }
+        }
+        Command::Generate { check } => generate::run(check)?,
+        Command::Bench { names } => bench::run(&names)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

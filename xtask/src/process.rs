@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, io};
@@ -46,19 +46,20 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no text", line(command)))
 }
 
-/// Runs `command` with `input` as its standard input, quietly.
+/// Runs `command` with `input` as its standard input and gives its standard output.
 ///
 /// # Errors
 /// As [`output`].
-pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Result<()> {
+pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Result<String> {
     let mut child = command
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| not_started(command))?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input) {
+            // Why it stopped reading is in what it says.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
             _ => {}
         }
@@ -73,25 +74,36 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Result<()> {
             last_lines(&said)
         );
     }
-    Ok(())
+    String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no text", line(command)))
 }
 
-/// Runs `command` with everything it says appended to `log`.
+/// Runs `command` in view of the user and gives its standard output as well.
 ///
 /// # Errors
-/// When it cannot be started or does not end well; then with the end of the log.
-pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
-    let file = File::options().create(true).append(true).open(log)?;
-    let status = command
+/// When it cannot be started or does not end well.
+pub(crate) fn watched(command: &mut Command) -> Result<String> {
+    let mut child = command
         .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file)
-        .status()
+        .stdout(Stdio::piped())
+        .spawn()
         .with_context(|| not_started(command))?;
-    if !status.success() {
-        bail!("`{}` ended with {status}\n{}", line(command), tail(log));
+    let mut said = String::new();
+    for text in child
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(|out| BufReader::new(out).lines())
+    {
+        let text = text?;
+        println!("{text}");
+        said.push_str(&text);
+        said.push('\n');
     }
-    Ok(())
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", line(command));
+    }
+    Ok(said)
 }
 
 /// The end of a log file, headed by its name; says so when there is none.

@@ -34,6 +34,7 @@ const SETTINGS: &[&str] = &[
 /// Folders and files that components make wherever they are told to work.
 const FIXED_PATHS: &[&str] = &[
     "/run/containerd",
+    "/run/mount",
     "/run/netns",
     "/run/nri",
     "/run/xtables.lock",

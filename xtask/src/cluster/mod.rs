@@ -6,6 +6,7 @@ mod configuration;
 mod containerd;
 mod control_plane;
 mod daemon;
+mod database;
 mod down;
 mod host;
 mod layout;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+pub(crate) use database::new_database;
 pub(crate) use layout::Layout;
 
 use crate::progress::Steps;

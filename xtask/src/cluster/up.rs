@@ -125,8 +125,8 @@ fn free_ports() -> Result<()> {
     for port in PORTS {
         if let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
             bail!(
-                "port {port} cannot be had ({error}): another cluster runs on this machine; end it, \
-                 or name it with --kubeconfig"
+                "port {port} cannot be had ({error}); a local cluster needs {PORTS:?}. If another \
+                 cluster has them, end it or name it with --kubeconfig"
             );
         }
     }
@@ -153,7 +153,10 @@ fn api_server_ready(layout: &Layout) -> Result<bool> {
     if TcpStream::connect(("127.0.0.1", 6443)).is_err() {
         return Ok(false);
     }
-    Ok(process::output(kubectl(layout)?.args(["get", "--raw", "/readyz"])).is_ok())
+    Ok(
+        process::output(kubectl(layout)?.args(["--request-timeout=2s", "get", "--raw", "/readyz"]))
+            .is_ok(),
+    )
 }
 
 fn dns_available(layout: &Layout, daemons: &Daemons<'_>) -> Result<()> {

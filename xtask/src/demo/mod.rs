@@ -1,0 +1,72 @@
+//! The story of the product, told by the product: in one process, or on a cluster.
+
+mod cluster;
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::{generate, paths, process};
+
+pub(crate) use cluster::run as run_on_cluster;
+
+/// What a whole telling says, in this order.
+const MARKS: [&str; 5] = [
+    "allowed",
+    "refused",
+    "ids in",
+    "no id twice",
+    "Done: every step",
+];
+
+/// Builds the programs and lets `signet demo` tell the story, with SQLite and nothing but cargo.
+///
+/// # Errors
+/// When a step does not come out as told.
+pub(crate) fn run(keep: bool) -> Result<()> {
+    generate::build_programs()?;
+    let mut command = demo();
+    if keep {
+        command.arg("--keep");
+    }
+    process::run(&mut command)
+}
+
+/// Runs the demo and checks what it says.
+///
+/// # Errors
+/// When it fails, or passes without having shown every part of the story.
+pub(crate) fn verify() -> Result<()> {
+    generate::build_programs()?;
+    check(&process::watched(&mut demo())?)
+}
+
+fn demo() -> Command {
+    let mut command = Command::new(paths::built("signet"));
+    command.arg("demo").current_dir(paths::checkout());
+    command
+}
+
+fn check(said: &str) -> Result<()> {
+    let mut rest = said;
+    for mark in MARKS {
+        let Some(at) = rest.find(mark) else {
+            bail!("the demo ended well but did not say {mark:?} in its place");
+        };
+        rest = &rest[at + mark.len()..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_with_a_part_missing_is_not_the_story() {
+        let whole = "create: allowed\ncreate: refused\n9 ids in 1 s, no id twice\nDone: every step came out";
+        assert!(check(whole).is_ok());
+        assert!(check(&whole.replace("refused", "allowed")).is_err());
+        assert!(check("Done: every step came out").is_err());
+    }
+}
