@@ -130,15 +130,20 @@ impl Store {
 impl EventStore for Store {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let request = Request::check(append, self.0.max_event_bytes)?;
+        let closed = || AppendError::Unavailable {
+            message: "the store is closed".into(),
+        };
+        // The lane closes the queue too, but only when it is done with what it has in hand.
+        if self.0.cancelled.is_cancelled() {
+            return Err(closed());
+        }
         let (reply, answer) = oneshot::channel();
         self.0
             .queue
             .try_send(Pending { request, reply })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable {
-                    message: "the store is closed".into(),
-                },
+                mpsc::error::TrySendError::Closed(_) => closed(),
             })?;
         answer.await.unwrap_or_else(|_| {
             let message = "outcome unknown: the store was closed meanwhile".into();

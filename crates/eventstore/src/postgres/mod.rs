@@ -9,8 +9,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,7 +92,10 @@ async fn migrate(connect: &PgConnectOptions) -> Result<(), OpenError> {
     migrator.dangerous_set_table_name("eventstore_migrations");
     // A release may be rolled back over a newer schema: migrations only add.
     migrator.set_ignore_missing(true);
-    migrator.run(&pool).await.map_err(|source| OpenError::Migration { source })?;
+    migrator
+        .run(&pool)
+        .await
+        .map_err(|source| OpenError::Migration { source })?;
     pool.close().await;
     Ok(())
 }

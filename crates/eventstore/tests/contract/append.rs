@@ -34,7 +34,10 @@ async fn positions_and_versions_count_from_one(database: Arc<Database>) {
 
     let two = write("a", ExpectedVersion::NoStream, vec![event(1), event(2)]);
     let first = store.append(Append(vec![two])).await.unwrap();
-    let second = store.append(one("a", ExpectedVersion::Exact(2))).await.unwrap();
+    let second = store
+        .append(one("a", ExpectedVersion::Exact(2)))
+        .await
+        .unwrap();
     let other = store.append(one("b", ExpectedVersion::Any)).await.unwrap();
 
     let appended = |first, last, version| Appended {
@@ -53,7 +56,12 @@ async fn an_event_comes_back_as_it_was_written(database: Arc<Database>) {
     fn clock() -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(1_790_000_000_123_456_789).unwrap()
     }
-    let store = database.open_with(Options { clock, ..Options::default() }).await;
+    let store = database
+        .open_with(Options {
+            clock,
+            ..Options::default()
+        })
+        .await;
     let written = NewEvent {
         id: Uuid::new_v4(),
         event_type: "Grüße/\u{1F984}".into(),
@@ -72,7 +80,11 @@ async fn an_event_comes_back_as_it_was_written(database: Arc<Database>) {
         },
     };
 
-    let writes = vec![write("ä b/c", ExpectedVersion::NoStream, vec![written.clone()])];
+    let writes = vec![write(
+        "ä b/c",
+        ExpectedVersion::NoStream,
+        vec![written.clone()],
+    )];
     store.append(Append(writes)).await.unwrap();
 
     let read = all(&*store).await.pop().unwrap();
@@ -83,12 +95,18 @@ async fn an_event_comes_back_as_it_was_written(database: Arc<Database>) {
     assert_eq!(read.data, written.data);
     assert_eq!(read.metadata, written.metadata);
     let micros = read.recorded_at.unix_timestamp_nanos() / 1000;
-    assert_eq!(micros, 1_790_000_000_123_456, "whole microseconds of the clock");
+    assert_eq!(
+        micros, 1_790_000_000_123_456,
+        "whole microseconds of the clock"
+    );
 }
 
 async fn a_conflict_tells_expected_and_actual(database: Arc<Database>) {
     let store = database.open().await;
-    store.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
 
     for (expected, actual, id) in [
         (ExpectedVersion::NoStream, 1, "a"),
@@ -98,10 +116,21 @@ async fn a_conflict_tells_expected_and_actual(database: Arc<Database>) {
     ] {
         let refused = store.append(one(id, expected)).await.unwrap_err();
         let actual = StreamVersion(actual);
-        assert_eq!(refused, AppendError::Conflict { stream: stream(id), expected, actual });
+        assert_eq!(
+            refused,
+            AppendError::Conflict {
+                stream: stream(id),
+                expected,
+                actual
+            }
+        );
         assert_eq!(refused.code(), "SIGNET-EVENTS-0001");
     }
-    assert_eq!(store.head().await.unwrap(), Position(1), "a refused append takes no position");
+    assert_eq!(
+        store.head().await.unwrap(),
+        Position(1),
+        "a refused append takes no position"
+    );
 }
 
 async fn a_retry_is_answered_like_the_first_attempt(database: Arc<Database>) {
@@ -113,15 +142,28 @@ async fn a_retry_is_answered_like_the_first_attempt(database: Arc<Database>) {
     ]);
     let first = store.append(append.clone()).await.unwrap();
     // The world goes on.
-    store.append(one("a", ExpectedVersion::Exact(2))).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::Exact(2)))
+        .await
+        .unwrap();
 
     // Another attempt has another trace.
     append.0[0].events[0].metadata.trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".into());
     let second = store.append(append).await.unwrap();
 
-    assert_eq!(second, Appended { already_stored: true, ..first });
+    assert_eq!(
+        second,
+        Appended {
+            already_stored: true,
+            ..first
+        }
+    );
     assert_eq!((second.first, second.last), (Position(2), Position(4)));
-    assert_eq!(store.head().await.unwrap(), Position(5), "nothing was stored twice");
+    assert_eq!(
+        store.head().await.unwrap(),
+        Position(5),
+        "nothing was stored twice"
+    );
 }
 
 async fn a_retry_is_recognised_by_another_store(database: Arc<Database>) {
@@ -133,7 +175,13 @@ async fn a_retry_is_recognised_by_another_store(database: Arc<Database>) {
     let reopened = database.open().await;
     let second = reopened.append(append).await.unwrap();
 
-    assert_eq!(second, Appended { already_stored: true, ..first });
+    assert_eq!(
+        second,
+        Appended {
+            already_stored: true,
+            ..first
+        }
+    );
     assert_eq!(all(&*reopened).await.len(), 1);
 }
 
@@ -146,10 +194,32 @@ async fn an_id_belongs_to_one_event(database: Arc<Database>) {
 
     let changed = [
         append("b", original.clone()),
-        append("a", NewEvent { data: json!({ "n": 2 }), ..original.clone() }),
-        append("a", NewEvent { event_type: "Other".into(), ..original.clone() }),
-        append("a", NewEvent { schema_version: 2, ..original.clone() }),
-        Append(vec![write("a", ExpectedVersion::Any, vec![event(2), original.clone()])]),
+        append(
+            "a",
+            NewEvent {
+                data: json!({ "n": 2 }),
+                ..original.clone()
+            },
+        ),
+        append(
+            "a",
+            NewEvent {
+                event_type: "Other".into(),
+                ..original.clone()
+            },
+        ),
+        append(
+            "a",
+            NewEvent {
+                schema_version: 2,
+                ..original.clone()
+            },
+        ),
+        Append(vec![write(
+            "a",
+            ExpectedVersion::Any,
+            vec![event(2), original.clone()],
+        )]),
     ];
     for append in changed {
         let refused = store.append(append).await.unwrap_err();
@@ -174,18 +244,28 @@ async fn all_streams_of_an_append_or_none(database: Arc<Database>) {
     let appended = store.append(both(ExpectedVersion::NoStream)).await.unwrap();
     assert_eq!(appended.versions, [1, 2]);
     assert_eq!((appended.first, appended.last), (Position(1), Position(3)));
-    let streams: Vec<_> = all(&*store).await.into_iter().map(|event| event.stream).collect();
+    let streams: Vec<_> = all(&*store)
+        .await
+        .into_iter()
+        .map(|event| event.stream)
+        .collect();
     assert_eq!(streams, [stream("a"), stream("b"), stream("b")]);
 }
 
 async fn an_invalid_append_leaves_nothing(database: Arc<Database>) {
     let store = database.open().await;
-    let bad = NewEvent { data: json!("\0"), ..event(1) };
+    let bad = NewEvent {
+        data: json!("\0"),
+        ..event(1)
+    };
     let good = write("a", ExpectedVersion::Any, vec![event(1)]);
 
     for append in [
         Append(vec![]),
-        Append(vec![good.clone(), write("b", ExpectedVersion::Any, vec![bad])]),
+        Append(vec![
+            good.clone(),
+            write("b", ExpectedVersion::Any, vec![bad]),
+        ]),
         Append(vec![good.clone(), good]),
     ] {
         let refused = store.append(append).await.unwrap_err();
@@ -227,7 +307,12 @@ async fn recorded_time_never_goes_back(database: Arc<Database>) {
     fn clock() -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(SECONDS.fetch_sub(1, Ordering::Relaxed)).unwrap()
     }
-    let store = database.open_with(Options { clock, ..Options::default() }).await;
+    let store = database
+        .open_with(Options {
+            clock,
+            ..Options::default()
+        })
+        .await;
 
     store.append(one("a", ExpectedVersion::Any)).await.unwrap();
     store.append(one("a", ExpectedVersion::Any)).await.unwrap();

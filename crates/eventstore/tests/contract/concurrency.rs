@@ -64,17 +64,26 @@ async fn sixteen_writers_and_a_subscriber_from_the_middle(database: Arc<Database
     let written = collect(writers).await;
     assert_in_order(&early, 1);
     assert_in_order(&late, middle.0 + 1);
-    assert_eq!(early.iter().map(|event| event.id).collect::<BTreeSet<_>>(), written);
+    assert_eq!(
+        early.iter().map(|event| event.id).collect::<BTreeSet<_>>(),
+        written
+    );
     assert_eq!(early[middle.0 as usize..], late);
     assert_eq!(all(&*store).await, early);
 }
 
 async fn two_replicas_append_to_one_database(database: Arc<Database>) {
-    let options =
-        || Options { poll_interval: Duration::from_millis(20), ..Options::default() };
-    let stores =
-        [database.open_with(options()).await, database.open_with(options()).await];
-    let mut subscriptions = stores.each_ref().map(|store| store.subscribe(Position::START));
+    let options = || Options {
+        poll_interval: Duration::from_millis(20),
+        ..Options::default()
+    };
+    let stores = [
+        database.open_with(options()).await,
+        database.open_with(options()).await,
+    ];
+    let mut subscriptions = stores
+        .each_ref()
+        .map(|store| store.subscribe(Position::START));
     let writers = writers(&stores);
 
     let total = WRITERS * APPENDS * 2;
@@ -86,7 +95,10 @@ async fn two_replicas_append_to_one_database(database: Arc<Database>) {
     let written = collect(writers).await;
     assert_in_order(&first, 1);
     assert_eq!(first, second);
-    assert_eq!(first.iter().map(|event| event.id).collect::<BTreeSet<_>>(), written);
+    assert_eq!(
+        first.iter().map(|event| event.id).collect::<BTreeSet<_>>(),
+        written
+    );
 }
 
 async fn one_of_many_rivals_wins_each_version(database: Arc<Database>) {
@@ -96,7 +108,9 @@ async fn one_of_many_rivals_wins_each_version(database: Arc<Database>) {
         for rival in 0..8 {
             let store = Arc::clone(&stores[rival % 2]);
             rivals.spawn(async move {
-                store.append(one("contested", ExpectedVersion::Exact(version))).await
+                store
+                    .append(one("contested", ExpectedVersion::Exact(version)))
+                    .await
             });
         }
         let answers = rivals.join_all().await;
@@ -106,7 +120,10 @@ async fn one_of_many_rivals_wins_each_version(database: Arc<Database>) {
         assert_eq!(lost.count(), 7);
         assert_eq!(answers.iter().flatten().count(), 1);
     }
-    let contested = stores[0].read_stream(&stream("contested"), 0, 100).await.unwrap();
+    let contested = stores[0]
+        .read_stream(&stream("contested"), 0, 100)
+        .await
+        .unwrap();
     assert_eq!(contested.len(), 10);
     assert_in_order(&contested, 1);
 }
@@ -117,7 +134,10 @@ async fn several_stores_open_an_empty_database_at_once(database: Arc<Database>) 
         let database = Arc::clone(&database);
         opening.spawn(async move {
             let store = database.open().await;
-            store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+            store
+                .append(one(n, ExpectedVersion::NoStream))
+                .await
+                .unwrap();
             store.close().await;
         });
     }

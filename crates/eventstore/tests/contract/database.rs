@@ -17,13 +17,20 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) enum Database {
-    Sqlite { folder: TempDir },
-    Postgres { admin: PgConnectOptions, name: String },
+    Sqlite {
+        folder: TempDir,
+    },
+    Postgres {
+        admin: Box<PgConnectOptions>,
+        name: String,
+    },
 }
 
 impl Database {
     pub(crate) fn sqlite() -> Self {
-        Self::Sqlite { folder: TempDir::new().unwrap() }
+        Self::Sqlite {
+            folder: TempDir::new().unwrap(),
+        }
     }
 
     /// A new database on the server of the environment; none if there is no server.
@@ -37,18 +44,25 @@ impl Database {
             eprintln!("not tested on PostgreSQL: SIGNET_TEST_POSTGRES_URL is not set");
             return None;
         };
-        let admin = PgConnectOptions::from_str(&url).unwrap().disable_statement_logging();
+        let admin = PgConnectOptions::from_str(&url)
+            .unwrap()
+            .disable_statement_logging();
         let name = format!("signet_contract_{}", uuid::Uuid::new_v4().simple());
         let mut connection = admin.connect().await.unwrap();
         let create = format!("CREATE DATABASE {name}");
         connection.execute(AssertSqlSafe(create)).await.unwrap();
-        Some(Self::Postgres { admin, name })
+        Some(Self::Postgres {
+            admin: Box::new(admin),
+            name,
+        })
     }
 
     /// Runs a scenario and removes the database, whatever came of it.
     pub(crate) async fn run<F: Future<Output = ()>>(self, scenario: impl FnOnce(Arc<Self>) -> F) {
         let database = Arc::new(self);
-        let outcome = AssertUnwindSafe(scenario(Arc::clone(&database))).catch_unwind().await;
+        let outcome = AssertUnwindSafe(scenario(Arc::clone(&database)))
+            .catch_unwind()
+            .await;
         if let Self::Postgres { admin, name } = &*database {
             let mut connection = admin.connect().await.unwrap();
             let drop = format!("DROP DATABASE {name} WITH (FORCE)");
@@ -64,9 +78,10 @@ impl Database {
             Self::Sqlite { folder } => {
                 format!("sqlite://{}", folder.path().join("events.db").display())
             }
-            Self::Postgres { admin, name } => {
-                admin.clone().database(name).to_url_lossy().to_string()
-            }
+            Self::Postgres { admin, name } => PgConnectOptions::clone(admin)
+                .database(name)
+                .to_url_lossy()
+                .to_string(),
         }
     }
 
@@ -85,9 +100,13 @@ impl Database {
                 let options = SqliteConnectOptions::from_str(&self.url()).unwrap();
                 Outside::Sqlite(options.connect().await.unwrap())
             }
-            Self::Postgres { admin, name } => {
-                Outside::Postgres(admin.clone().database(name).connect().await.unwrap())
-            }
+            Self::Postgres { admin, name } => Outside::Postgres(
+                PgConnectOptions::clone(admin)
+                    .database(name)
+                    .connect()
+                    .await
+                    .unwrap(),
+            ),
         }
     }
 
@@ -97,7 +116,9 @@ impl Database {
         match outside {
             Outside::Sqlite(_) => outside.execute("BEGIN IMMEDIATE").await,
             Outside::Postgres(_) => {
-                outside.execute("BEGIN; SELECT * FROM event_lanes WHERE lane = 0 FOR UPDATE").await;
+                outside
+                    .execute("BEGIN; SELECT * FROM event_lanes WHERE lane = 0 FOR UPDATE")
+                    .await;
             }
         }
         LaneHold(outside)

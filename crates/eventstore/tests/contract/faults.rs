@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventstore::{Append, AppendError, ExpectedVersion, Options, Position};
 
-use crate::database::{Database, PATIENCE, postgres_only};
+use crate::database::{Database, Outside, PATIENCE, postgres_only};
 use crate::samples::{all, assert_in_order, event, next, one, write};
 
 postgres_only!(
@@ -15,22 +15,28 @@ postgres_only!(
     no_append_reads_a_whole_table,
     the_commit_is_durable_whatever_the_database_prefers,
     appends_work_whatever_isolation_the_database_prefers,
+    a_commit_that_breaks_off_is_unknown_and_can_be_repeated,
+    a_serialization_failure_is_tried_again,
 );
 
 async fn a_long_transaction_elsewhere_holds_nobody_up(database: Arc<Database>) {
     let store = database.open().await;
     let mut outside = database.connect().await;
     // It has a transaction id and a snapshot, older than everything that follows.
+    outside.execute("CREATE TABLE elsewhere (n int)").await;
     outside
-        .execute(
-            "CREATE TABLE elsewhere (n int); BEGIN ISOLATION LEVEL REPEATABLE READ; \
-             INSERT INTO elsewhere VALUES (1); SELECT * FROM events",
-        )
+        .execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .await;
+    outside
+        .execute("INSERT INTO elsewhere VALUES (1); SELECT * FROM events")
         .await;
     let mut subscription = store.subscribe(Position::START);
 
     for n in 0..3 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
         assert_in_order(&next(&mut subscription, 1).await, n + 1);
     }
     outside.execute("COMMIT").await;
@@ -38,7 +44,10 @@ async fn a_long_transaction_elsewhere_holds_nobody_up(database: Arc<Database>) {
 }
 
 async fn lost_connections_are_survived(database: Arc<Database>) {
-    let options = Options { poll_interval: Duration::from_millis(50), ..Options::default() };
+    let options = Options {
+        poll_interval: Duration::from_millis(50),
+        ..Options::default()
+    };
     let store = database.open_with(options).await;
     let mut subscription = store.subscribe(Position::START);
     let mut seen = Vec::new();
@@ -61,10 +70,16 @@ async fn lost_connections_are_survived(database: Arc<Database>) {
 }
 
 async fn a_lost_notification_is_made_up_for_by_the_poll(database: Arc<Database>) {
-    let options = Options { poll_interval: Duration::from_millis(50), ..Options::default() };
+    let options = Options {
+        poll_interval: Duration::from_millis(50),
+        ..Options::default()
+    };
     let store = database.open_with(options).await;
     let mut subscription = store.subscribe(Position::START);
-    store.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
     next(&mut subscription, 1).await;
 
     // As a writer would do it whose notification never arrives.
@@ -81,29 +96,53 @@ async fn a_lost_notification_is_made_up_for_by_the_poll(database: Arc<Database>)
 }
 
 async fn no_append_reads_a_whole_table(database: Arc<Database>) {
+    let mut outside = database.connect().await;
+    // Making the indexes reads the (empty) table; that is not what is meant here.
+    database.open().await.close().await;
+    alone(&mut outside).await;
+    outside
+        .execute("SELECT pg_stat_reset_single_table_counters('events'::regclass)")
+        .await;
+
     let store = database.open().await;
     let mut subscription = store.subscribe(Position::START);
     for n in 0..20 {
         let events = vec![event(n), event(n)];
         let append = Append(vec![write(n % 5, ExpectedVersion::Any, events)]);
         store.append(append).await.unwrap();
+        if n == 3 {
+            // From here on the planner knows that the table is tiny, where before it guessed.
+            outside.execute("ANALYZE events").await;
+        }
     }
     next(&mut subscription, 40).await;
     drop(subscription);
     store.close().await;
 
-    // A session hands its statistics over when it ends.
-    let mut outside = database.connect().await;
+    alone(&mut outside).await;
     let mut scans = async |kind: &str| {
         let sql = format!("SELECT {kind} FROM pg_stat_user_tables WHERE relname = 'events'");
         outside.number(&sql).await
     };
+    assert_eq!(scans("seq_scan").await, 0);
+    assert!(
+        scans("idx_scan").await >= 40,
+        "the statistics are of something else"
+    );
+}
+
+/// Waits until all other sessions have ended: a session hands its statistics over when it does.
+async fn alone(outside: &mut Outside) {
+    let others = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while scans("idx_scan").await < 40 {
-        assert!(tokio::time::Instant::now() < deadline, "the statistics never came");
+    while outside.number(others).await > 0 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the store did not close its sessions"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(scans("seq_scan").await, 0);
 }
 
 async fn the_commit_is_durable_whatever_the_database_prefers(database: Arc<Database>) {
@@ -123,7 +162,9 @@ async fn the_commit_is_durable_whatever_the_database_prefers(database: Arc<Datab
 
     store.append(one("a", ExpectedVersion::Any)).await.unwrap();
 
-    let on = outside.number("SELECT count(*) FROM told WHERE setting = 'on'").await;
+    let on = outside
+        .number("SELECT count(*) FROM told WHERE setting = 'on'")
+        .await;
     assert_eq!(on, 1);
 }
 
@@ -138,9 +179,66 @@ async fn appends_work_whatever_isolation_the_database_prefers(database: Arc<Data
     assert_in_order(&all(&*stores[0]).await, 1);
 }
 
-async fn prefer(outside: &mut crate::database::Outside, setting: &str) {
+async fn prefer(outside: &mut Outside, setting: &str) {
     let sql = format!(
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting}', current_database()); END $$"
+    );
+    outside.execute(&sql).await;
+}
+
+async fn a_commit_that_breaks_off_is_unknown_and_can_be_repeated(database: Arc<Database>) {
+    let store = database.open().await;
+    let mut outside = database.connect().await;
+    on_commit(
+        &mut outside,
+        "PERFORM pg_terminate_backend(pg_backend_pid())",
+    )
+    .await;
+    let append = one("a", ExpectedVersion::NoStream);
+
+    let error = store.append(append.clone()).await.unwrap_err();
+
+    let AppendError::Unavailable { message } = &error else {
+        panic!("{error}")
+    };
+    assert!(message.contains("outcome unknown"), "{message}");
+    outside.execute("DROP TRIGGER on_commit ON events").await;
+    let appended = store.append(append).await.unwrap();
+    assert_eq!(
+        (appended.last, appended.already_stored),
+        (Position(1), false)
+    );
+    assert_eq!(all(&*store).await.len(), 1);
+}
+
+async fn a_serialization_failure_is_tried_again(database: Arc<Database>) {
+    let store = database.open().await;
+    let mut outside = database.connect().await;
+    // A sequence does not go back with its transaction: only the first commit fails.
+    outside.execute("CREATE SEQUENCE commits").await;
+    let action = "IF nextval('commits') = 1 THEN \
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END IF";
+    on_commit(&mut outside, action).await;
+
+    let appended = store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        (appended.last, appended.already_stored),
+        (Position(1), false)
+    );
+    assert_eq!(outside.number("SELECT nextval('commits')").await, 3);
+}
+
+/// Has the server do something in the middle of each commit of the lane.
+async fn on_commit(outside: &mut Outside, action: &str) {
+    let sql = format!(
+        "CREATE FUNCTION on_commit() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN {action}; RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER on_commit AFTER INSERT ON events \
+           DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION on_commit()"
     );
     outside.execute(&sql).await;
 }

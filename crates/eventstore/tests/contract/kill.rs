@@ -39,11 +39,21 @@ async fn what_was_acknowledged_survives_the_kill(database: Arc<Database>) {
     assert_in_order(&stored, 1);
     assert_eq!(store.head().await.unwrap(), stored.last().unwrap().position);
     for id in acknowledged.keys() {
-        let times = stored.iter().filter(|event| event.id.to_string() == *id).count();
-        assert_eq!(times, 1, "the acknowledged event {id} is there {times} times");
+        let times = stored
+            .iter()
+            .filter(|event| event.id.to_string() == *id)
+            .count();
+        assert_eq!(
+            times, 1,
+            "the acknowledged event {id} is there {times} times"
+        );
     }
     // Whoever comes next goes on where the dead one stopped.
-    let append = Append(vec![write("after", ExpectedVersion::NoStream, vec![event(1)])]);
+    let append = Append(vec![write(
+        "after",
+        ExpectedVersion::NoStream,
+        vec![event(1)],
+    )]);
     let appended = store.append(append).await.unwrap();
     assert_eq!(appended.last.0, stored.len() as u64 + 1);
 }
@@ -77,7 +87,9 @@ fn append_until_killed(url: &str) -> Vec<String> {
 /// The child; does nothing unless it was started as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let Ok(url) = std::env::var(CHILD_URL) else { return };
+    let Ok(url) = std::env::var(CHILD_URL) else {
+        return;
+    };
     let store = eventstore::open(&url, Options::default()).await.unwrap();
     let writers = (0..WRITERS).map(|writer| {
         let store = Arc::clone(&store);

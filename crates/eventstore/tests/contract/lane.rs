@@ -22,10 +22,7 @@ contract!(
     closing_commits_what_is_queued,
 );
 
-fn spawn(
-    store: &Arc<dyn EventStore>,
-    append: Append,
-) -> JoinHandle<Result<Appended, AppendError>> {
+fn spawn(store: &Arc<dyn EventStore>, append: Append) -> JoinHandle<Result<Appended, AppendError>> {
     let store = Arc::clone(store);
     tokio::spawn(async move { store.append(append).await })
 }
@@ -65,7 +62,11 @@ async fn a_bad_append_of_a_group_fails_alone(database: Arc<Database>) {
     let answers = append_as_group(&database, &store, appends).await;
 
     assert!(matches!(answers[2], Err(AppendError::Conflict { .. })));
-    let last: Vec<_> = answers.iter().flatten().map(|appended| appended.last.0).collect();
+    let last: Vec<_> = answers
+        .iter()
+        .flatten()
+        .map(|appended| appended.last.0)
+        .collect();
     assert_eq!(last, [1, 2, 3, 4]);
     assert_in_order(&all(&*store).await, 1);
 }
@@ -84,7 +85,10 @@ async fn an_append_the_database_refuses_fails_alone(database: Arc<Database>) {
             outside.execute(sql).await;
         }
     }
-    let poison = NewEvent { event_type: "Poison".into(), ..event(1) };
+    let poison = NewEvent {
+        event_type: "Poison".into(),
+        ..event(1)
+    };
     let appends = vec![
         one("first", ExpectedVersion::Any),
         one("a", ExpectedVersion::NoStream),
@@ -94,14 +98,25 @@ async fn an_append_the_database_refuses_fails_alone(database: Arc<Database>) {
 
     let answers = append_as_group(&database, &store, appends).await;
 
-    assert!(matches!(answers[2], Err(AppendError::Invalid { .. })), "{:?}", answers[2]);
-    let last: Vec<_> = answers.iter().flatten().map(|appended| appended.last.0).collect();
+    assert!(
+        matches!(answers[2], Err(AppendError::Invalid { .. })),
+        "{:?}",
+        answers[2]
+    );
+    let last: Vec<_> = answers
+        .iter()
+        .flatten()
+        .map(|appended| appended.last.0)
+        .collect();
     assert_eq!(last, [1, 2, 3]);
     assert_in_order(&all(&*store).await, 1);
 }
 
 async fn a_full_queue_is_overloaded_and_recovers(database: Arc<Database>) {
-    let options = Options { queue_len: 4, ..Options::default() };
+    let options = Options {
+        queue_len: 4,
+        ..Options::default()
+    };
     let store = database.open_with(options).await;
     let hold = database.hold_lane().await;
     // Some are with the lane, four wait in the queue; sooner or later one is too many.
@@ -124,7 +139,10 @@ async fn a_full_queue_is_overloaded_and_recovers(database: Arc<Database>) {
         answer.unwrap();
     }
     assert_eq!(all(&*store).await.len(), accepted);
-    store.append(one("after", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("after", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
 }
 
 async fn a_caller_that_leaves_hurts_nobody(database: Arc<Database>) {
@@ -137,7 +155,11 @@ async fn a_caller_that_leaves_hurts_nobody(database: Arc<Database>) {
         poll_once(&mut call).await;
         calls.push(call);
     }
-    let stay: Vec<_> = calls.into_iter().enumerate().filter(|(n, _)| n % 2 == 1).collect();
+    let stay: Vec<_> = calls
+        .into_iter()
+        .enumerate()
+        .filter(|(n, _)| n % 2 == 1)
+        .collect();
     hold.release().await;
 
     for (_, call) in stay {
@@ -150,7 +172,14 @@ async fn a_caller_that_leaves_hurts_nobody(database: Arc<Database>) {
     for append in appends {
         store.append(append.clone()).await.unwrap();
         let id = ids(&append)[0];
-        assert_eq!(all(&*store).await.iter().filter(|event| event.id == id).count(), 1);
+        assert_eq!(
+            all(&*store)
+                .await
+                .iter()
+                .filter(|event| event.id == id)
+                .count(),
+            1
+        );
     }
     assert_eq!(store.head().await.unwrap(), Position(6));
 }
@@ -161,9 +190,18 @@ async fn the_same_append_twice_at_once_is_stored_once(database: Arc<Database>) {
     for n in 0..20 {
         let append = one(n, ExpectedVersion::NoStream);
         let calls = [&store, &other, &store, &other].map(|store| spawn(store, append.clone()));
-        let answers: Vec<_> =
-            join_all(calls).await.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
-        assert_eq!(answers.iter().filter(|answer| !answer.already_stored).count(), 1);
+        let answers: Vec<_> = join_all(calls)
+            .await
+            .into_iter()
+            .map(|answer| answer.unwrap().unwrap())
+            .collect();
+        assert_eq!(
+            answers
+                .iter()
+                .filter(|answer| !answer.already_stored)
+                .count(),
+            1
+        );
         assert!(answers.iter().all(|answer| answer.last == Position(n + 1)));
     }
     assert_in_order(&all(&*store).await, 1);
@@ -192,7 +230,10 @@ async fn closing_commits_what_is_queued(database: Arc<Database>) {
             std::task::Poll::Pending => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
-    assert!(matches!(refused, Err(AppendError::Unavailable { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AppendError::Unavailable { .. })),
+        "{refused:?}"
+    );
     hold.release().await;
 
     for answer in join_all(calls).await {

@@ -4,6 +4,12 @@
 //! and a user that may make databases; each scenario has one of its own. Without it the PostgreSQL
 //! half says so and passes, unless `SIGNET_TEST_REQUIRE` contains `postgres`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "all of it is a test"
+)]
+
 mod append;
 mod concurrency;
 mod database;

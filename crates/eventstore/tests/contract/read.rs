@@ -19,7 +19,13 @@ async fn an_empty_store_has_nothing(database: Arc<Database>) {
     let store = database.open().await;
     assert_eq!(store.head().await.unwrap(), Position::START);
     assert_eq!(store.read_all(Position::START, 10).await.unwrap(), []);
-    assert_eq!(store.read_all(Position(u64::MAX), usize::MAX).await.unwrap(), []);
+    assert_eq!(
+        store
+            .read_all(Position(u64::MAX), usize::MAX)
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(store.read_stream(&stream("a"), 0, 10).await.unwrap(), []);
 }
 
@@ -44,7 +50,10 @@ async fn a_stream_is_read_in_pages(database: Arc<Database>) {
 async fn everything_is_read_in_pages(database: Arc<Database>) {
     let store = database.open().await;
     for n in 0..5 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
     }
     let positions = async |after, limit| -> Vec<u64> {
         let read = store.read_all(Position(after), limit).await.unwrap();
@@ -59,14 +68,20 @@ async fn everything_is_read_in_pages(database: Arc<Database>) {
 
 async fn a_store_outlives_its_process(database: Arc<Database>) {
     let store = database.open().await;
-    store.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
     let before = all(&*store).await;
     store.close().await;
 
     let reopened = database.open().await;
 
     assert_eq!(all(&*reopened).await, before);
-    let appended = reopened.append(one("a", ExpectedVersion::Exact(1))).await.unwrap();
+    let appended = reopened
+        .append(one("a", ExpectedVersion::Exact(1)))
+        .await
+        .unwrap();
     assert_eq!(appended.last, Position(2));
     assert_in_order(&all(&*reopened).await, 1);
 }
@@ -80,14 +95,31 @@ async fn a_corrupt_event_is_named(database: Arc<Database>) {
 
     let error = store.read_all(Position::START, 10).await.unwrap_err();
 
-    assert!(matches!(error, ReadError::Corrupt { position: Position(2), .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            ReadError::Corrupt {
+                position: Position(2),
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(store.read_all(Position::START, 1).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_url_that_is_not_understood_is_refused_without_showing_it() {
-    for url in ["mysql://root:hunter2@host/db", "hunter2", "", "postgres://u:hunter2@host:port/db"] {
-        let error = eventstore::open(url, Options::default()).await.err().unwrap();
+    for url in [
+        "mysql://root:hunter2@host/db",
+        "hunter2",
+        "",
+        "postgres://u:hunter2@host:port/db",
+    ] {
+        let error = eventstore::open(url, Options::default())
+            .await
+            .err()
+            .unwrap();
         assert!(matches!(error, OpenError::UnsupportedUrl { .. }), "{error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
@@ -95,23 +127,48 @@ async fn a_url_that_is_not_understood_is_refused_without_showing_it() {
 
 #[tokio::test]
 async fn options_out_of_bounds_are_refused() {
-    let options = Options { queue_len: 0, ..Options::default() };
-    let error = eventstore::open("sqlite::memory:", options).await.err().unwrap();
-    assert!(matches!(error, OpenError::InvalidOption { option: "queue_len", .. }), "{error}");
+    let options = Options {
+        queue_len: 0,
+        ..Options::default()
+    };
+    let error = eventstore::open("sqlite::memory:", options)
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(
+            error,
+            OpenError::InvalidOption {
+                option: "queue_len",
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_database_in_a_folder_that_does_not_exist_is_unavailable() {
     let error = eventstore::open("sqlite:///nowhere/events.db", Options::default()).await;
-    assert!(matches!(error.err().unwrap(), OpenError::Unavailable { .. }));
+    assert!(matches!(
+        error.err().unwrap(),
+        OpenError::Unavailable { .. }
+    ));
 }
 
 #[tokio::test]
 async fn a_store_in_memory_works_and_is_alone() {
-    let store = eventstore::open("sqlite::memory:", Options::default()).await.unwrap();
-    let other = eventstore::open("sqlite::memory:", Options::default()).await.unwrap();
+    let store = eventstore::open("sqlite::memory:", Options::default())
+        .await
+        .unwrap();
+    let other = eventstore::open("sqlite::memory:", Options::default())
+        .await
+        .unwrap();
 
-    store.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
 
     assert_eq!(all(&*store).await.len(), 1);
     assert_eq!(all(&*other).await, []);

@@ -25,7 +25,11 @@ pub(crate) fn write(
     expected: ExpectedVersion,
     events: Vec<NewEvent>,
 ) -> StreamWrite {
-    StreamWrite { stream: stream(id), expected, events }
+    StreamWrite {
+        stream: stream(id),
+        expected,
+        events,
+    }
 }
 
 /// An append of one event.
@@ -34,7 +38,12 @@ pub(crate) fn one(id: impl ToString, expected: ExpectedVersion) -> Append {
 }
 
 pub(crate) fn ids(append: &Append) -> Vec<Uuid> {
-    append.0.iter().flat_map(|write| &write.events).map(|event| event.id).collect()
+    append
+        .0
+        .iter()
+        .flat_map(|write| &write.events)
+        .map(|event| event.id)
+        .collect()
 }
 
 /// Everything in the store.
@@ -60,7 +69,10 @@ pub(crate) fn assert_in_order(events: &[RecordedEvent], first: u64) {
     for (index, event) in events.iter().enumerate() {
         assert_eq!(event.position, Position(first + index as u64));
         assert!(ids.insert(event.id), "the event {} came twice", event.id);
-        let before = events[..index].iter().rev().find(|before| before.stream == event.stream);
+        let before = events[..index]
+            .iter()
+            .rev()
+            .find(|before| before.stream == event.stream);
         match before {
             Some(before) => assert_eq!(event.stream_version, before.stream_version + 1),
             None if first == 1 => assert_eq!(event.stream_version, 1),

@@ -23,13 +23,19 @@ async fn what_is_there_comes_first_then_what_is_new(database: Arc<Database>) {
     let store = database.open().await;
     // More than one page.
     for n in 0..300 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
     }
     let mut subscription = store.subscribe(Position::START);
     let mut seen = next(&mut subscription, 300).await;
 
     for n in 300..310 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
         seen.extend(next(&mut subscription, 1).await);
     }
 
@@ -40,13 +46,19 @@ async fn what_is_there_comes_first_then_what_is_new(database: Arc<Database>) {
 async fn a_subscription_begins_after_its_cursor(database: Arc<Database>) {
     let store = database.open().await;
     for n in 0..5 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
     }
     let mut from_middle = store.subscribe(Position(3));
     let mut from_end = store.subscribe(Position(5));
     assert_in_order(&next(&mut from_middle, 2).await, 4);
 
-    store.append(one(5, ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one(5, ExpectedVersion::NoStream))
+        .await
+        .unwrap();
 
     assert_in_order(&next(&mut from_middle, 1).await, 6);
     assert_in_order(&next(&mut from_end, 1).await, 6);
@@ -58,12 +70,21 @@ async fn a_subscription_sees_what_another_store_appends(database: Arc<Database>)
         Database::Sqlite { .. } => Duration::from_millis(20),
         Database::Postgres { .. } => Duration::from_secs(24 * 3600),
     };
-    let options = Options { poll_interval, ..Options::default() };
-    let (here, there) = (database.open_with(options.clone()).await, database.open().await);
+    let options = Options {
+        poll_interval,
+        ..Options::default()
+    };
+    let (here, there) = (
+        database.open_with(options.clone()).await,
+        database.open().await,
+    );
     let mut subscription = here.subscribe(Position::START);
 
     for n in 0..5 {
-        there.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        there
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
         assert_in_order(&next(&mut subscription, 1).await, n + 1);
     }
 }
@@ -71,14 +92,22 @@ async fn a_subscription_sees_what_another_store_appends(database: Arc<Database>)
 async fn a_subscription_ends_when_the_store_is_closed(database: Arc<Database>) {
     let store = database.open().await;
     let mut subscription = store.subscribe(Position::START);
-    store.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
     next(&mut subscription, 1).await;
 
     store.close().await;
 
-    let end = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap();
+    let end = tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap();
     assert_eq!(end, None);
-    assert!(matches!(store.head().await, Err(ReadError::Unavailable { .. })));
+    assert!(matches!(
+        store.head().await,
+        Err(ReadError::Unavailable { .. })
+    ));
 }
 
 async fn a_subscription_outlives_the_handle_of_its_store(database: Arc<Database>) {
@@ -87,19 +116,30 @@ async fn a_subscription_outlives_the_handle_of_its_store(database: Arc<Database>
     drop(store);
 
     let other = database.open().await;
-    other.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    other
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
 
     assert_in_order(&next(&mut subscription, 1).await, 1);
 }
 
 async fn a_cursor_ahead_of_the_store_is_an_error(database: Arc<Database>) {
     let store = database.open().await;
-    store.append(one("a", ExpectedVersion::NoStream)).await.unwrap();
+    store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
     let mut subscription = store.subscribe(Position(7));
 
-    let item = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap();
+    let item = tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap();
 
-    let error = ReadError::AheadOfStore { cursor: Position(7), head: Position(1) };
+    let error = ReadError::AheadOfStore {
+        cursor: Position(7),
+        head: Position(1),
+    };
     assert_eq!(item, Some(Err(error)));
     assert_eq!(subscription.next().await, None);
 }
@@ -107,19 +147,34 @@ async fn a_cursor_ahead_of_the_store_is_an_error(database: Arc<Database>) {
 async fn a_removed_event_is_noticed(database: Arc<Database>) {
     let store = database.open().await;
     for n in 0..3 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
     }
-    database.connect().await.execute("DELETE FROM events WHERE position = 2").await;
+    database
+        .connect()
+        .await
+        .execute("DELETE FROM events WHERE position = 2")
+        .await;
     let mut subscription = store.subscribe(Position::START);
     next(&mut subscription, 1).await;
 
-    let item = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap();
+    let item = tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap();
 
-    let error = ReadError::Gap { expected: Position(2), found: Position(3) };
+    let error = ReadError::Gap {
+        expected: Position(2),
+        found: Position(3),
+    };
     assert_eq!(item, Some(Err(error)));
     assert_eq!(subscription.next().await, None);
 }
 
 fn short_poll() -> Options {
-    Options { poll_interval: Duration::from_millis(20), ..Options::default() }
+    Options {
+        poll_interval: Duration::from_millis(20),
+        ..Options::default()
+    }
 }
