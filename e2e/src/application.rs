@@ -38,6 +38,13 @@ impl Application {
         }
     }
 
+    /// Another ServiceAccount.
+    #[must_use]
+    pub fn account(mut self, service_account: &str) -> Self {
+        self.service_account = service_account.to_owned();
+        self
+    }
+
     /// Another number of replicas.
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
