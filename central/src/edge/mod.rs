@@ -1,0 +1,61 @@
+//! The edge: one port for HTTP and gRPC, mapped onto the parts within.
+
+mod grpc;
+mod http;
+mod observe;
+mod request_id;
+mod server;
+mod streams;
+mod tls;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use eventstore::EventStore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub(crate) use self::{
+    grpc::Health,
+    server::Port,
+    streams::Streams,
+    tls::{Certificate, Reload},
+};
+use crate::{
+    authentication::Gate,
+    commands::Commands,
+    config::Config,
+    directory::Directory,
+    error::{ServiceError, StartError},
+    exchange::Exchange,
+    metrics::Metrics,
+    readiness::Readiness,
+};
+
+/// What the handlers share.
+pub(crate) struct Application {
+    pub(crate) config: Config,
+    pub(crate) gate: Gate,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) exchange: Exchange,
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) streams: Streams,
+}
+
+/// Everything there is to call, and the task that reports health over gRPC.
+pub(crate) fn router(application: &Arc<Application>) -> Result<(Router, Health), StartError> {
+    let (grpc, health) = grpc::router(application)?;
+    let router = http::router(Arc::clone(application))
+        .merge(grpc)
+        .fallback(|| async { ServiceError::NoSuchRoute })
+        .method_not_allowed_fallback(|| async { ServiceError::MethodNotAllowed })
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&application.metrics),
+            observe::call,
+        ))
+        .layer(middleware::from_fn(request_id::assign));
+    Ok((router, health))
+}

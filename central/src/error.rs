@@ -1,0 +1,218 @@
+//! What can go wrong, as values: [`StartError`] before central serves, [`ServiceError`] while it
+//! does. The edges map the latter to HTTP and gRPC, once each.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use http::StatusCode;
+
+/// Why central did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A flag or the file it names does not hold what it must.
+    #[error("{flag}: {message}")]
+    Configuration {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong and how to mend it.
+        message: String,
+    },
+    /// The stored keys were sealed with another master key.
+    #[error(
+        "the stored signing keys were sealed with master key {stored}, but --master-key-file holds \
+         {given}; restore the Secret signet-master-key that this database was made with"
+    )]
+    WrongMasterKey {
+        /// Fingerprint of the key that sealed them.
+        stored: String,
+        /// Fingerprint of the key that was given.
+        given: String,
+    },
+    /// A stored key does not open although the master key is the right one.
+    #[error(
+        "the stored signing key {kid} of tenant {tenant} is damaged; restore table \
+         central_signing_keys from a backup"
+    )]
+    DamagedKey {
+        /// Its tenant.
+        tenant: String,
+        /// Its key id.
+        kid: String,
+    },
+    /// The event store did not open.
+    #[error("the event store cannot be opened: {0}")]
+    EventStore(#[source] eventstore::OpenError),
+    /// The table of signing keys did not open.
+    #[error("the table of signing keys cannot be opened: {0}; check --database-url and its rights")]
+    KeyTable(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another --listen address")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The certificate or its key does not load.
+    #[error("the certificate {path} cannot be used: {message}")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        message: String,
+    },
+    /// There is no Kubernetes API server to review tokens.
+    #[error(
+        "the Kubernetes API server is not configured: {0}; run in a pod with a ServiceAccount, or \
+         set KUBECONFIG"
+    )]
+    Kubernetes(String),
+    /// A metric could not be registered.
+    #[error("a metric cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The contracts compiled into this program do not decode.
+    #[error("gRPC reflection cannot be built: {0}")]
+    Reflection(String),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Randomness,
+    /// The server ended although nobody had asked it to.
+    #[error("the server ended by itself: {0}")]
+    Server(String),
+}
+
+impl StartError {
+    /// The stable code of the error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Configuration { .. } => "SIGNET-CENTRAL-0101",
+            Self::WrongMasterKey { .. } => "SIGNET-CENTRAL-0102",
+            Self::DamagedKey { .. } => "SIGNET-CENTRAL-0103",
+            Self::EventStore(_) => "SIGNET-CENTRAL-0104",
+            Self::KeyTable(_) => "SIGNET-CENTRAL-0105",
+            Self::Listen { .. } => "SIGNET-CENTRAL-0106",
+            Self::Certificate { .. } => "SIGNET-CENTRAL-0107",
+            Self::Kubernetes(_) => "SIGNET-CENTRAL-0108",
+            Self::Metrics(_) | Self::Reflection(_) | Self::Randomness => "SIGNET-CENTRAL-0109",
+            Self::Server(_) => "SIGNET-CENTRAL-0110",
+        }
+    }
+}
+
+/// Why a call was not carried out.
+///
+/// A refusal of the domain is no such error: it is an answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ServiceError {
+    #[error("the caller is not known: {0}")]
+    Unauthenticated(String),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("tenant {tenant:?} does not take workloads of namespace {namespace:?}")]
+    NotAdmitted { tenant: String, namespace: String },
+    #[error("tenant {0:?} is closed; no token is issued and no id is given for it any more")]
+    TenantClosed(String),
+    #[error("there is no tenant {0:?}")]
+    UnknownTenant(String),
+    #[error("{name}: {message}")]
+    InvalidArgument { name: &'static str, message: String },
+    #[error("there is nothing at this path")]
+    NoSuchRoute,
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    #[error("the database is not reachable; nothing was changed; try again")]
+    StoreUnavailable,
+    #[error("callers cannot be proven now, because the Kubernetes API server does not answer")]
+    AuthenticationUnavailable,
+    #[error("the call took too long; try again")]
+    TimedOut,
+    #[error("this replica has not seen position {0} yet; try again")]
+    Behind(u64),
+    #[error("too many writers at once; nothing was changed; try again")]
+    Contended,
+    #[error("tenant {0:?} has no active signing key yet; try again")]
+    NoActiveKey(String),
+    #[error("this replica serves as many streams as it may; try again, another may have room")]
+    TooManyStreams,
+    #[error("an internal error; the log tells more under the request id")]
+    Internal(String),
+}
+
+impl ServiceError {
+    /// The stable code of the error.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated(_) => "SIGNET-CENTRAL-0001",
+            Self::Forbidden(_) => "SIGNET-CENTRAL-0002",
+            Self::NotAdmitted { .. } => "SIGNET-CENTRAL-0003",
+            Self::TenantClosed(_) => "SIGNET-CENTRAL-0004",
+            Self::UnknownTenant(_) => "SIGNET-CENTRAL-0005",
+            Self::InvalidArgument { .. } => "SIGNET-CENTRAL-0006",
+            Self::NoSuchRoute => "SIGNET-CENTRAL-0007",
+            Self::MethodNotAllowed => "SIGNET-CENTRAL-0008",
+            Self::StoreUnavailable => "SIGNET-CENTRAL-0009",
+            Self::AuthenticationUnavailable => "SIGNET-CENTRAL-0010",
+            Self::TimedOut => "SIGNET-CENTRAL-0011",
+            Self::Behind(_) => "SIGNET-CENTRAL-0012",
+            Self::Contended => "SIGNET-CENTRAL-0013",
+            Self::NoActiveKey(_) => "SIGNET-CENTRAL-0014",
+            Self::TooManyStreams => "SIGNET-CENTRAL-0015",
+            Self::Internal(_) => "SIGNET-CENTRAL-0016",
+        }
+    }
+
+    /// The HTTP status it is answered with.
+    pub(crate) fn http_status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::NotAdmitted { .. } | Self::TenantClosed(_) => {
+                StatusCode::FORBIDDEN
+            }
+            Self::UnknownTenant(_) | Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::InvalidArgument { .. } => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::StoreUnavailable
+            | Self::AuthenticationUnavailable
+            | Self::TimedOut
+            | Self::Behind(_)
+            | Self::Contended
+            | Self::NoActiveKey(_)
+            | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The gRPC status code it is answered with.
+    pub(crate) fn grpc_code(&self) -> tonic::Code {
+        match self {
+            Self::Unauthenticated(_) => tonic::Code::Unauthenticated,
+            Self::Forbidden(_) | Self::NotAdmitted { .. } | Self::TenantClosed(_) => {
+                tonic::Code::PermissionDenied
+            }
+            Self::UnknownTenant(_) => tonic::Code::NotFound,
+            Self::InvalidArgument { .. } => tonic::Code::InvalidArgument,
+            Self::NoSuchRoute | Self::MethodNotAllowed => tonic::Code::Unimplemented,
+            Self::TimedOut => tonic::Code::DeadlineExceeded,
+            Self::TooManyStreams => tonic::Code::ResourceExhausted,
+            Self::StoreUnavailable
+            | Self::AuthenticationUnavailable
+            | Self::Behind(_)
+            | Self::Contended
+            | Self::NoActiveKey(_) => tonic::Code::Unavailable,
+            Self::Internal(_) => tonic::Code::Internal,
+        }
+    }
+
+    /// After how long the same call may work, when it may.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        (self.http_status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1))
+    }
+}
+
+impl From<eventstore::ReadError> for ServiceError {
+    fn from(error: eventstore::ReadError) -> Self {
+        tracing::warn!(%error, "the event store could not be read");
+        Self::StoreUnavailable
+    }
+}

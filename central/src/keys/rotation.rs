@@ -1,0 +1,88 @@
+//! The rotation of signing keys, run by every replica.
+//!
+//! `iam` says what is due; replicas that do the same at once meet in the append, where the first one
+//! wins. A key signs only after it was published for the propagation time: sidecars acknowledge it
+//! well before, and consumers that poll the JWKS are told to do so more often than that.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::KeyStore;
+use crate::{
+    commands::{Commands, Origin},
+    directory::Directory,
+    error::ServiceError,
+    service::Clock,
+};
+
+/// Steps one tenant may take in a row.
+const STEPS: u32 = 8;
+
+/// Keeps every tenant's keys as its declaration asks.
+pub(crate) struct Rotation {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) clock: Clock,
+    pub(crate) interval: Duration,
+    pub(crate) propagation: Duration,
+}
+
+impl Rotation {
+    /// Looks at every tenant at intervals until it is told to stop.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let origin = Origin {
+            actor: "central/key-rotation".into(),
+            correlation_id: None,
+        };
+        loop {
+            // Replicas started together should not all ask at once.
+            let pause = self.interval.mul_f64(rand::rng().random_range(0.5..1.5));
+            if stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
+                return;
+            }
+            if let Err(error) = self.round(&origin).await {
+                tracing::warn!(%error, "keys could not be rotated; trying again");
+            }
+        }
+    }
+
+    async fn round(&self, origin: &Origin) -> Result<(), ServiceError> {
+        for realm in self.directory.all() {
+            let due = |realm: &crate::directory::Realm| {
+                let state = &realm.tenant().state;
+                state
+                    .next_key_step((self.clock)(), self.propagation)
+                    .is_some()
+            };
+            if due(&realm) {
+                for _ in 0..STEPS {
+                    if !self.commands.rotate_keys(realm.name(), origin).await? {
+                        break;
+                    }
+                }
+            }
+        }
+        self.forget_retired().await
+    }
+
+    /// Private parts of retired keys go for ever. A retired key id never comes back, so that nothing
+    /// in use can be hit.
+    async fn forget_retired(&self) -> Result<(), ServiceError> {
+        let stored: BTreeSet<(String, String)> = self.keys.ids().await?.into_iter().collect();
+        for (tenant, kid) in stored {
+            let realm = self.directory.realm(&tenant);
+            if realm.is_some_and(|realm| realm.tenant().state.retired.contains(&kid)) {
+                self.keys.remove(&tenant, &kid).await?;
+                tracing::info!(tenant, kid, "forgot the private part of a retired key");
+            }
+        }
+        Ok(())
+    }
+}

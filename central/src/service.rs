@@ -1,0 +1,269 @@
+//! One central: its parts built in order of dependence, started, watched, drained.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum_server::Handle;
+use eventstore::EventStore;
+use time::OffsetDateTime;
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    authentication::{Authenticator, Gate},
+    commands::Commands,
+    config::{Config, Secrets},
+    directory::Directory,
+    edge::{self, Application, Certificate, Port, Streams},
+    error::StartError,
+    exchange::Exchange,
+    keys::{KeyStore, Rotation},
+    metrics::Metrics,
+    readiness::{Readiness, StoreProbe},
+};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
+
+/// Longest time between "not ready" and the end of streams and listening: what it takes until
+/// nobody is sent here any more.
+const NOTICE: Duration = Duration::from_secs(5);
+
+/// Runs central until `shutdown` is cancelled, then drains.
+///
+/// # Errors
+///
+/// [`StartError`] when it could not start, or ended although nobody had asked it to.
+pub async fn run(
+    config: Config,
+    authenticator: Arc<dyn Authenticator>,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    start(config, authenticator)
+        .await?
+        .run_until(shutdown)
+        .await
+}
+
+/// Starts central on the clock of the system. Returns when it listens; see [`Running::ready`].
+///
+/// # Errors
+///
+/// [`StartError`], with what to mend.
+pub async fn start(
+    config: Config,
+    authenticator: Arc<dyn Authenticator>,
+) -> Result<Running, StartError> {
+    start_with_clock(config, authenticator, Arc::new(OffsetDateTime::now_utc)).await
+}
+
+/// As [`start`], with a clock of the caller's for tokens and keys.
+///
+/// # Errors
+///
+/// [`StartError`], with what to mend.
+pub async fn start_with_clock(
+    config: Config,
+    authenticator: Arc<dyn Authenticator>,
+    clock: Clock,
+) -> Result<Running, StartError> {
+    config.validate()?;
+    let secrets = Secrets::read(&config)?;
+    let certificate = Certificate::of(&config)
+        .map(Certificate::load)
+        .transpose()?;
+    let port = Port::bind(config.listen)?;
+    let store = eventstore::open(config.database_url(), eventstore::Options::default())
+        .await
+        .map_err(StartError::EventStore)?;
+    let keys = Arc::new(KeyStore::open(config.database_url(), secrets.master_key).await?);
+    let metrics = Arc::new(Metrics::new()?);
+    let directory = Arc::new(Directory::new(Arc::clone(&store), Arc::clone(&metrics)));
+    let commands = Arc::new(Commands::new(
+        Arc::clone(&store),
+        Arc::clone(&directory),
+        Arc::clone(&keys),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+        config.key_propagation,
+    ));
+    let exchange = Exchange::new(
+        Arc::clone(&directory),
+        Arc::clone(&keys),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+        &config.base_url,
+        &config.trust_domain,
+    );
+    let application = Arc::new(Application {
+        gate: Gate::new(secrets.bootstrap_token, authenticator),
+        directory: Arc::clone(&directory),
+        commands: Arc::clone(&commands),
+        exchange,
+        store: Arc::clone(&store),
+        readiness: Arc::new(Readiness::default()),
+        metrics: Arc::clone(&metrics),
+        streams: Streams::new(&config),
+        config,
+    });
+    let rotation = Rotation {
+        directory,
+        commands,
+        keys: Arc::clone(&keys),
+        clock,
+        interval: application.config.key_check_interval,
+        propagation: application.config.key_propagation,
+    };
+    Running::begin(application, rotation, store, keys, port, certificate)
+}
+
+/// A central that runs.
+pub struct Running {
+    address: SocketAddr,
+    application: Arc<Application>,
+    store: Arc<dyn EventStore>,
+    keys: Arc<KeyStore>,
+    handle: Handle<SocketAddr>,
+    stop: CancellationToken,
+    serving: AbortOnDropHandle<std::io::Result<()>>,
+    tasks: JoinSet<Result<(), StartError>>,
+}
+
+impl Running {
+    fn begin(
+        application: Arc<Application>,
+        rotation: Rotation,
+        store: Arc<dyn EventStore>,
+        keys: Arc<KeyStore>,
+        port: Port,
+        certificate: Option<(axum_server::tls_rustls::RustlsConfig, edge::Reload)>,
+    ) -> Result<Self, StartError> {
+        let (stop, handle) = (CancellationToken::new(), Handle::new());
+        let address = port.address();
+        let mut tasks = JoinSet::new();
+
+        let (directory, token) = (Arc::clone(&application.directory), stop.clone());
+        tasks.spawn(async move {
+            directory
+                .run(token)
+                .await
+                .map_err(|error| StartError::Server(error.to_string()))
+        });
+        let probe = StoreProbe {
+            store: Arc::clone(&store),
+            directory: Arc::clone(&application.directory),
+            readiness: Arc::clone(&application.readiness),
+            metrics: Arc::clone(&application.metrics),
+        };
+        spawn(&mut tasks, probe.run(stop.clone()));
+        spawn(&mut tasks, rotation.run(stop.clone()));
+        let tls = certificate.map(|(tls, reload)| {
+            spawn(
+                &mut tasks,
+                reload.run(Arc::clone(&application.metrics), stop.clone()),
+            );
+            tls
+        });
+        if tls.is_none() {
+            tracing::warn!(%address, "serving WITHOUT TLS: give --tls-cert-file outside of development");
+        }
+        let (router, health) = edge::router(&application)?;
+        spawn(&mut tasks, health.run(stop.clone()));
+        let serving = AbortOnDropHandle::new(tokio::spawn(port.serve(router, tls, handle.clone())));
+        tracing::info!(%address, base_url = application.config.base_url, "listening");
+        Ok(Self {
+            address,
+            application,
+            store,
+            keys,
+            handle,
+            stop,
+            serving,
+            tasks,
+        })
+    }
+
+    /// Where it listens; of use when the configured port is 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns when it has caught up with its store and takes work.
+    pub async fn ready(&self) {
+        self.application.readiness.ready().await;
+    }
+
+    /// Runs until `shutdown` is cancelled, then drains.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Server`] when a part ended although nobody had asked it to.
+    pub async fn run_until(mut self, shutdown: CancellationToken) -> Result<(), StartError> {
+        tokio::select! {
+            () = shutdown.cancelled() => self.stop().await,
+            ended = self.tasks.join_next() => {
+                let why = match ended {
+                    Some(Ok(Err(error))) => error.to_string(),
+                    Some(Err(error)) => error.to_string(),
+                    _ => "a part of it stopped".to_owned(),
+                };
+                self.close().await;
+                Err(StartError::Server(why))
+            }
+            ended = &mut self.serving => {
+                self.close().await;
+                Err(StartError::Server(format!("the port is served no more: {ended:?}")))
+            }
+        }
+    }
+
+    /// Stops within the configured grace: not ready first, then streams are ended so that sidecars
+    /// go elsewhere, then calls in flight are given the rest of the time.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Server`] when a part failed on its way out.
+    pub async fn stop(mut self) -> Result<(), StartError> {
+        let grace = self.application.config.shutdown_grace;
+        let notice = (grace / 4).min(NOTICE);
+        self.application.readiness.drain();
+        tokio::time::sleep(notice).await;
+        self.application.streams.end();
+        self.handle
+            .graceful_shutdown(Some(grace.saturating_sub(notice)));
+        let served = (&mut self.serving).await;
+        let mut outcome = match served {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StartError::Server(error.to_string())),
+            Err(error) => Err(StartError::Server(error.to_string())),
+        };
+        // Calls in flight still needed these.
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => outcome = Err(error),
+                Err(error) => outcome = Err(StartError::Server(error.to_string())),
+            }
+        }
+        self.close().await;
+        tracing::info!("stopped");
+        outcome
+    }
+
+    async fn close(&mut self) {
+        self.tasks.shutdown().await;
+        self.keys.close().await;
+        self.store.close().await;
+    }
+}
+
+fn spawn(
+    tasks: &mut JoinSet<Result<(), StartError>>,
+    part: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        part.await;
+        Ok(())
+    });
+}
