@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::cgroup::Cgroups;
 use super::daemon::{self, Daemon, Daemons};
 use super::layout::{Layout, NODE_ADDRESS, POD_NETWORK};
+use super::pki::write_private;
 use crate::postgres::{self, Site};
 use crate::progress::Steps;
 
@@ -22,7 +23,7 @@ pub(crate) fn new_database(layout: &Layout, steps: &Steps) -> Result<String> {
     let note = layout.path("database-url");
     if !daemon::alive(layout, NAME) {
         let url = steps.run("PostgreSQL answers at the node's address", || start(layout))?;
-        fs::write(&note, url)?;
+        write_private(note.clone(), &url)?;
     }
     postgres::new_database(&fs::read_to_string(&note)?)
 }

@@ -41,6 +41,8 @@ pub(crate) enum Command {
         #[arg(required = true)]
         archives: Vec<PathBuf>,
     },
+    /// Print the address of a new, empty PostgreSQL database that pods reach
+    Database,
     /// Print what a shell must export: eval "$(cargo xtask cluster env)"
     Env,
     /// Enter the cgroups and become the program (what a daemon is started through)
@@ -61,6 +63,10 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Down => down(&layout)?,
         Command::Status => return status::print(&layout),
         Command::Load { archives } => load(&layout, &archives)?,
+        Command::Database => {
+            need_up(&layout)?;
+            println!("{}", new_database(&layout, &Steps::new())?);
+        }
         Command::Env => print_environment(&layout)?,
         Command::Become { cgroup, program } => daemon::become_daemon(&cgroup, &program)?,
     }

@@ -156,7 +156,8 @@ fn write(layout: &Layout, file: &str, text: &str) -> Result<()> {
     write_private(layout.path("pki").join(file), text)
 }
 
-fn write_private(file: PathBuf, text: &str) -> Result<()> {
+/// Writes a file that only its owner reads.
+pub(super) fn write_private(file: PathBuf, text: &str) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs::OpenOptions::new();
     let mut file = options
