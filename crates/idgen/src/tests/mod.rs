@@ -1,0 +1,7 @@
+//! Ranges, the ring, the rate, the table of codes.
+
+mod codes;
+mod range;
+mod rate;
+mod ring;
+mod threads;
