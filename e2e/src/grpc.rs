@@ -86,3 +86,64 @@ pub fn outcome<M: Message + Default>(answer: &Answer) -> Result<Outcome<M>> {
         M::decode(message).context("not the expected message")?,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use protocol::v1::ExchangeTokenRequest;
+
+    use super::{Outcome, PERMISSION_DENIED, outcome, request};
+    use crate::pod::Answer;
+
+    fn answer(headers: &[(&str, &str)], bytes: Vec<u8>) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<BTreeMap<_, _>>();
+        Answer {
+            status: 200,
+            headers,
+            body: String::new(),
+            bytes,
+        }
+    }
+
+    #[test]
+    fn a_frame_comes_back_as_it_was_sent() {
+        let message = ExchangeTokenRequest {
+            tenant: "acme".to_owned(),
+            audience: String::new(),
+        };
+        let sent = request(
+            "https://central:7750",
+            "signet.v1.Sync/ExchangeToken",
+            "/t",
+            &message,
+        );
+        assert_eq!(
+            sent["url"],
+            "https://central:7750/signet.v1.Sync/ExchangeToken"
+        );
+        let frame = STANDARD
+            .decode(sent["body_base64"].as_str().unwrap())
+            .unwrap();
+        let back = outcome::<ExchangeTokenRequest>(&answer(&[], frame)).unwrap();
+        assert_eq!(back, Outcome::Message(message));
+    }
+
+    #[test]
+    fn a_refusal_stands_in_the_headers() {
+        let refused = answer(&[("grpc-status", "7"), ("grpc-message", "no")], Vec::new());
+        let outcome = outcome::<ExchangeTokenRequest>(&refused).unwrap();
+        assert_eq!(outcome, Outcome::Status(PERMISSION_DENIED, "no".to_owned()));
+    }
+
+    #[test]
+    fn nothing_and_half_a_frame_are_errors() {
+        assert!(outcome::<ExchangeTokenRequest>(&answer(&[], Vec::new())).is_err());
+        assert!(outcome::<ExchangeTokenRequest>(&answer(&[], vec![0, 0, 0, 0, 9, 1])).is_err());
+    }
+}

@@ -12,6 +12,7 @@ use crate::application::is_ready;
 use crate::cluster::Cluster;
 use crate::condition::{Observed, await_condition};
 use crate::objects::{self, DEPLOYMENT, NAMESPACE, POD};
+use crate::resources;
 
 /// The release's namespace.
 pub const SYSTEM_NAMESPACE: &str = "signet-system";
@@ -40,12 +41,25 @@ pub async fn install_signet(cluster: &Cluster) -> Result<()> {
                 }))
                 .await?;
             upgrade(cluster, &[]).await?;
+            bring_definitions_up_to_date(cluster).await?;
             await_replicas(cluster, "operator", OPERATOR_REPLICAS).await?;
             await_replicas(cluster, "central", CENTRAL_REPLICAS).await?;
             Ok(())
         })
         .await
         .copied()
+}
+
+/// helm makes the resource definitions once and leaves those of an earlier run as they are.
+async fn bring_definitions_up_to_date(cluster: &Cluster) -> Result<()> {
+    let folder = cluster.environment.chart.join("crds");
+    let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        for manifest in resources::documents(&entry?.path())? {
+            cluster.apply(&manifest).await?;
+        }
+    }
+    Ok(())
 }
 
 /// `helm upgrade --install` with the run's values and these settings beside them.

@@ -78,3 +78,45 @@ fn decode(part: &str) -> Result<Value> {
 fn encode(part: &Value) -> String {
     URL_SAFE_NO_PAD.encode(part.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Parts;
+
+    /// {"alg":"ES256"} . {"sub":"a"} . a signature
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln";
+
+    #[test]
+    fn what_is_not_changed_stays() {
+        let parts = Parts::of(TOKEN).unwrap();
+        assert_eq!(
+            (&parts.claims, parts.token().as_str()),
+            (&json!({ "sub": "a" }), TOKEN)
+        );
+    }
+
+    #[test]
+    fn forgeries_differ_where_they_say() {
+        let parts = Parts::of(TOKEN).unwrap();
+        let other = parts.clone().with_claim("sub", json!("b")).token();
+        assert_eq!(Parts::of(&other).unwrap().claims["sub"], "b");
+        assert!(other.ends_with(".c2ln"));
+        assert!(
+            parts
+                .clone()
+                .with_broken_signature()
+                .token()
+                .ends_with(".A2ln")
+        );
+        let unsigned = parts.unsigned().token();
+        assert_eq!(Parts::of(&unsigned).unwrap().header["alg"], "none");
+        assert!(unsigned.ends_with('.'));
+    }
+
+    #[test]
+    fn two_parts_are_none() {
+        assert!(Parts::of("e30.e30").is_err());
+    }
+}

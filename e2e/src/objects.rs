@@ -55,6 +55,14 @@ pub const MUTATING_WEBHOOK: Kind = kind(
     "mutatingwebhookconfigurations",
     false,
 );
+/// `apiextensions.k8s.io/v1` CustomResourceDefinition.
+pub const RESOURCE_DEFINITION: Kind = kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    false,
+);
 /// `signet.dev/v1alpha1` Tenant.
 pub const TENANT: Kind = kind("signet.dev", "v1alpha1", "Tenant", "tenants", false);
 /// `signet.dev/v1alpha1` Role.
@@ -78,6 +86,7 @@ const ALL: &[Kind] = &[
     JOB,
     LEASE,
     MUTATING_WEBHOOK,
+    RESOURCE_DEFINITION,
     TENANT,
     ROLE,
     ID_GENERATOR,

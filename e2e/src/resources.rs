@@ -1,5 +1,6 @@
 //! Signet's resources as users write them, and waiting for what the operator says of them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -121,9 +122,16 @@ pub async fn await_not_ready(
 /// # Errors
 /// It cannot be read, or is no YAML.
 pub fn sample(cluster: &Cluster, file: &str) -> Result<Vec<Value>> {
-    let path = cluster.environment.samples.join(file);
+    documents(&cluster.environment.samples.join(file))
+}
+
+/// The documents of a YAML file.
+///
+/// # Errors
+/// It cannot be read, or is no YAML.
+pub fn documents(path: &Path) -> Result<Vec<Value>> {
     let text =
-        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     serde_saphyr::from_multiple(&text).with_context(|| format!("parsing {}", path.display()))
 }
 
