@@ -14,6 +14,7 @@ use crate::plan::{self, Row, Stored, plan};
 use crate::request::Request;
 
 /// SQLite's result codes (sqlite.org/rescode.html), extended ones reduced to their low byte.
+const SQLITE_BUSY: i32 = 5;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 
@@ -220,6 +221,8 @@ fn failure(error: sqlx::Error) -> CommitFailure {
         .and_then(|code| code.parse::<i32>().ok())
         .map(|code| code & 0xff);
     match code {
+        // Another process writes all the time, and SQLite keeps no queue.
+        Some(SQLITE_BUSY) => CommitFailure::Interrupted { message },
         Some(SQLITE_TOOBIG | SQLITE_CONSTRAINT) => CommitFailure::Refused { message },
         _ => CommitFailure::Unavailable { message },
     }
