@@ -178,7 +178,10 @@ impl Config {
         }
         let url = self.central_url();
         if !url.starts_with("https://") && !url.starts_with("http://") {
-            return wrong("central-url", "must begin with https:// (or http:// without TLS)");
+            return wrong(
+                "central-url",
+                "must begin with https:// (or http:// without TLS)",
+            );
         }
         if !(600..=86_400).contains(&self.token_expiration.as_secs()) {
             return wrong("token-expiration", "must lie between 10m and 24h");

@@ -28,7 +28,7 @@ pub fn labels_of(namespace: &Namespace) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// When its selector is empty or not well formed.
-pub fn admitted(
+pub(crate) fn admitted(
     tenant: &Tenant,
     namespaces: &NamespaceLabels,
 ) -> Result<BTreeSet<String>, InvalidResource> {
@@ -113,7 +113,10 @@ mod tests {
         ] {
             let tenant = tenant(selector);
             let invalid = admitted(&tenant, &labels()).unwrap_err();
-            assert_eq!((invalid.reason.as_str(), invalid.may_heal), ("InvalidSelector", false));
+            assert_eq!(
+                (invalid.reason.as_str(), invalid.may_heal),
+                ("InvalidSelector", false)
+            );
             assert!(!admits(&tenant, &labels()["shop"]));
         }
     }

@@ -19,7 +19,10 @@ pub struct Dereferenced {
 
 pub(super) fn dereference(generator: &IdGenerator, context: &Context) -> Dereferenced {
     Dereferenced {
-        tenant: context.tenants.get(&generator.spec.tenant, None).map(Arc::new),
+        tenant: context
+            .tenants
+            .get(&generator.spec.tenant, None)
+            .map(Arc::new),
         namespace_labels: context.labels_of_namespace(&generator.namespace().unwrap_or_default()),
     }
 }

@@ -36,7 +36,10 @@ impl Reconciled for IdGenerator {
     async fn release(&self, context: &Context) -> Result<(), ReconcileError> {
         let namespace = self.namespace().unwrap_or_default();
         let (tenant, name) = (&self.spec.tenant, self.name_any());
-        let outcome = context.provisioner.delete_id_generator(tenant, &namespace, &name).await;
+        let outcome = context
+            .provisioner
+            .delete_id_generator(tenant, &namespace, &name)
+            .await;
         update_status::released(self, outcome, context).await
     }
 }

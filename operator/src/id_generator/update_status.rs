@@ -33,7 +33,11 @@ pub(super) async fn released(
     outcome.map(|_| ()).map_err(ReconcileError::Central)
 }
 
-async fn update(generator: &IdGenerator, now: IdGeneratorStatus, context: &Context) -> Result<(), ReconcileError> {
+async fn update(
+    generator: &IdGenerator,
+    now: IdGeneratorStatus,
+    context: &Context,
+) -> Result<(), ReconcileError> {
     let status = Status {
         before: generator.status.as_ref(),
         now,
@@ -48,7 +52,10 @@ fn status(
     outcome: &Result<Applied, ProvisionError>,
     now: Timestamp,
 ) -> Option<IdGeneratorStatus> {
-    let before = generator.status.as_ref().map(|status| status.conditions.as_slice());
+    let before = generator
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
     let message = |_: &Applied| "central holds the generator".to_owned();
     let generation = generator.metadata.generation;
     let verdict = Verdict::of(outcome, message, before.unwrap_or_default(), generation)?;

@@ -103,8 +103,12 @@ fn buffer(buffer: &Buffer) -> Result<ValidBuffer, InvalidResource> {
         refill_at,
         outage_budget,
     } = buffer;
-    let capacity = u64::try_from(*capacity).ok().filter(|capacity| *capacity > 0);
-    let refill_at = u32::try_from(*refill_at).ok().filter(|percent| (1..=90).contains(percent));
+    let capacity = u64::try_from(*capacity)
+        .ok()
+        .filter(|capacity| *capacity > 0);
+    let refill_at = u32::try_from(*refill_at)
+        .ok()
+        .filter(|percent| (1..=90).contains(percent));
     let wrong = |field: &str, message: &str| {
         InvalidResource::wrong("InvalidBuffer", &format!("spec.buffer.{field}"), message)
     };

@@ -70,7 +70,9 @@ pub enum Denial {
         namespace: String,
     },
     /// A container or volume of the pod's own bears our name.
-    #[error("the pod has a {what} named `{name}` of its own, which is the sidecar's name: rename it")]
+    #[error(
+        "the pod has a {what} named `{name}` of its own, which is the sidecar's name: rename it"
+    )]
     NameTaken {
         /// `container` or `volume`.
         what: &'static str,

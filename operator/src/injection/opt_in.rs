@@ -31,7 +31,10 @@ mod tests {
     use super::*;
 
     fn labels(value: Option<&str>) -> BTreeMap<String, String> {
-        value.map(|value| (INJECTION.to_owned(), value.to_owned())).into_iter().collect()
+        value
+            .map(|value| (INJECTION.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -54,7 +57,10 @@ mod tests {
     fn the_cluster_and_ourselves_never() {
         for namespace in ["kube-system", "signet-system"] {
             let enabled = labels(Some("enabled"));
-            assert!(!wanted(namespace, &enabled, &enabled, "signet-system"), "{namespace}");
+            assert!(
+                !wanted(namespace, &enabled, &enabled, "signet-system"),
+                "{namespace}"
+            );
         }
     }
 }

@@ -75,7 +75,11 @@ fn generators(annotations: &BTreeMap<String, String>) -> Result<Vec<String>, Den
         return Ok(Vec::new());
     };
     let mut generators: Vec<String> = Vec::new();
-    for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    for name in value
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         if !is_name(name) {
             return Err(invalid(
                 names::GENERATORS,
@@ -122,7 +126,11 @@ fn port(annotations: &BTreeMap<String, String>) -> Result<u16, Denial> {
             "is the sidecar's port for health; choose another",
         )),
         Ok(port) if port >= 1024 => Ok(port),
-        _ => Err(invalid(names::PORT, value, "must be a port from 1024 to 65535")),
+        _ => Err(invalid(
+            names::PORT,
+            value,
+            "must be a port from 1024 to 65535",
+        )),
     }
 }
 
@@ -207,8 +215,10 @@ mod tests {
     }
 
     fn read(annotations: &[(&str, &str)]) -> Result<Overrides, Denial> {
-        let annotations =
-            annotations.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let annotations = annotations
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         Overrides::read(&annotations, &defaults())
     }
 
@@ -232,14 +242,18 @@ mod tests {
         .unwrap();
         assert_eq!(overrides.tenant.as_deref(), Some("acme"));
         assert_eq!(overrides.generators, ["order-id", "invoice.id"]);
-        assert_eq!(overrides.image.as_deref(), Some("e2e.local/signet-sidecar:1"));
+        assert_eq!(
+            overrides.image.as_deref(),
+            Some("e2e.local/signet-sidecar:1")
+        );
         assert_eq!(overrides.port, 8740);
         assert_eq!(overrides.resources.cpu_request.as_str(), "50m");
         assert_eq!(overrides.resources.memory_limit.as_str(), "256Mi");
     }
 
     #[test]
-    fn a_request_above_the_default_limit_raises_it_and_a_limit_below_the_default_request_lowers_it() {
+    fn a_request_above_the_default_limit_raises_it_and_a_limit_below_the_default_request_lowers_it()
+    {
         let raised = read(&[("signet.dev/memory-request", "512Mi")]).unwrap();
         assert_eq!(raised.resources.memory_limit.as_str(), "512Mi");
         let lowered = read(&[("signet.dev/memory-limit", "16Mi")]).unwrap();
@@ -268,7 +282,10 @@ mod tests {
             let denial = read(&[(key, value)]).unwrap_err();
             assert!(denial.to_string().contains(key), "{key}={value}: {denial}");
         }
-        let both = [("signet.dev/cpu-request", "2"), ("signet.dev/cpu-limit", "1")];
+        let both = [
+            ("signet.dev/cpu-request", "2"),
+            ("signet.dev/cpu-limit", "1"),
+        ];
         let denial = read(&both).unwrap_err().to_string();
         assert!(denial.contains("signet.dev/cpu-request"), "{denial}");
     }

@@ -40,7 +40,11 @@ pub fn has_sidecar(pod: &Pod) -> bool {
 }
 
 fn named(spec: &PodSpec, name: &str) -> bool {
-    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let containers = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
     { containers }.any(|container| container.name == name)
 }
 
@@ -64,9 +68,24 @@ pub fn inject(pod: &Pod, context: &InjectionContext<'_>) -> Result<Injection, De
 
     let mut patch = Vec::new();
     // Before the container is put in front, which moves the others.
-    urls(&mut patch, "initContainers", spec.init_containers.as_deref(), overrides.port);
-    urls(&mut patch, "containers", Some(&spec.containers), overrides.port);
-    if !spec.volumes.iter().flatten().any(|volume| volume.name == VOLUME) {
+    urls(
+        &mut patch,
+        "initContainers",
+        spec.init_containers.as_deref(),
+        overrides.port,
+    );
+    urls(
+        &mut patch,
+        "containers",
+        Some(&spec.containers),
+        overrides.port,
+    );
+    if !spec
+        .volumes
+        .iter()
+        .flatten()
+        .any(|volume| volume.name == VOLUME)
+    {
         append(
             &mut patch,
             &["spec", "volumes"],
@@ -99,13 +118,23 @@ fn refuse_what_cannot_be(spec: &PodSpec, overrides: &Overrides) -> Result<(), De
             name: CONTAINER,
         });
     }
-    if spec.volumes.iter().flatten().any(|volume| volume.name == VOLUME) {
+    if spec
+        .volumes
+        .iter()
+        .flatten()
+        .any(|volume| volume.name == VOLUME)
+    {
         return Err(Denial::NameTaken {
             what: "volume",
             name: VOLUME,
         });
     }
-    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+    for container in spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers)
+    {
         for port in container.ports.iter().flatten() {
             for (taken, movable) in [(overrides.port, true), (HEALTH_PORT, false)] {
                 if port.container_port == i32::from(taken) {
@@ -121,12 +150,7 @@ fn refuse_what_cannot_be(spec: &PodSpec, overrides: &Overrides) -> Result<(), De
     Ok(())
 }
 
-fn urls(
-    patch: &mut Vec<PatchOperation>,
-    list: &str,
-    containers: Option<&[Container]>,
-    port: u16,
-) {
+fn urls(patch: &mut Vec<PatchOperation>, list: &str, containers: Option<&[Container]>, port: u16) {
     let containers = containers.unwrap_or_default().iter().enumerate();
     for (index, container) in containers.filter(|(_, container)| container.name != CONTAINER) {
         let variables = container.env.as_deref().unwrap_or_default();
@@ -167,7 +191,7 @@ fn append(patch: &mut Vec<PatchOperation>, list: &[&str], exists: bool, value: V
 
 fn add(patch: &mut Vec<PatchOperation>, path: &[&str], value: Value) {
     patch.push(PatchOperation::Add(AddOperation {
-        path: PointerBuf::from_tokens(path),
+        path: PointerBuf::from_tokens(path.iter().copied()),
         value,
     }));
 }

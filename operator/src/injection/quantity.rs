@@ -63,7 +63,9 @@ impl FromStr for Quantity {
             .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, factor)))
             .ok_or_else(refused)?;
         let plain = number.starts_with(|c: char| c.is_ascii_digit())
-            && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            && number
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
             && !number.ends_with('.')
             && number.len() <= 18;
         let number: f64 = number.parse().ok().filter(|_| plain).ok_or_else(refused)?;
@@ -131,7 +133,9 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_refused() {
-        for text in ["", "m", "Mi", "-1", "+1", "1mi", "1 Gi", "1.", ".5", "1e3", "nan", "1.2.3"] {
+        for text in [
+            "", "m", "Mi", "-1", "+1", "1mi", "1 Gi", "1.", ".5", "1e3", "nan", "1.2.3",
+        ] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
         }
     }

@@ -67,8 +67,15 @@ mod tests {
     }
 
     fn chosen(annotation: Option<&str>, labels: &[&str]) -> Result<String, Denial> {
-        let tenants = [tenant("acme", "a"), tenant("globex", "g"), tenant("initech", "g")];
-        let labels = labels.iter().map(|label| ((*label).into(), "yes".into())).collect();
+        let tenants = [
+            tenant("acme", "a"),
+            tenant("globex", "g"),
+            tenant("initech", "g"),
+        ];
+        let labels = labels
+            .iter()
+            .map(|label| ((*label).into(), "yes".into()))
+            .collect();
         choose(annotation, "shop", &labels, &tenants)
     }
 
@@ -79,15 +86,29 @@ mod tests {
 
     #[test]
     fn none_or_several_are_denied_with_advice() {
-        assert!(chosen(None, &[]).unwrap_err().to_string().contains("no Tenant admits"));
+        assert!(
+            chosen(None, &[])
+                .unwrap_err()
+                .to_string()
+                .contains("no Tenant admits")
+        );
         let several = chosen(None, &["g"]).unwrap_err().to_string();
-        assert!(several.contains("(globex, initech): choose one"), "{several}");
+        assert!(
+            several.contains("(globex, initech): choose one"),
+            "{several}"
+        );
     }
 
     #[test]
     fn an_annotation_chooses_among_those_that_admit() {
         assert_eq!(chosen(Some("initech"), &["g"]).unwrap(), "initech");
-        assert!(matches!(chosen(Some("acme"), &["g"]), Err(Denial::NamespaceNotAdmitted { .. })));
-        assert!(matches!(chosen(Some("nobody"), &["g"]), Err(Denial::UnknownTenant { .. })));
+        assert!(matches!(
+            chosen(Some("acme"), &["g"]),
+            Err(Denial::NamespaceNotAdmitted { .. })
+        ));
+        assert!(matches!(
+            chosen(Some("nobody"), &["g"]),
+            Err(Denial::UnknownTenant { .. })
+        ));
     }
 }

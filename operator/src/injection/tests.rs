@@ -24,7 +24,10 @@ fn settings() -> SidecarSettings {
 }
 
 fn fixture(name: &str) -> Value {
-    let path = format!("{}/tests/fixtures/pods/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/tests/fixtures/pods/{name}.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -48,12 +51,21 @@ fn injected(pod: &Value) -> Value {
 
 fn names(containers: &Value) -> Vec<&str> {
     let containers = containers.as_array().map(Vec::as_slice).unwrap_or_default();
-    containers.iter().map(|container| container["name"].as_str().unwrap()).collect()
+    containers
+        .iter()
+        .map(|container| container["name"].as_str().unwrap())
+        .collect()
 }
 
 fn variable<'a>(container: &'a Value, name: &str) -> Vec<&'a Value> {
-    let variables = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
-    variables.iter().filter(|variable| variable["name"] == name).collect()
+    let variables = container["env"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    variables
+        .iter()
+        .filter(|variable| variable["name"] == name)
+        .collect()
 }
 
 #[test]
@@ -63,9 +75,11 @@ fn the_sidecar_is_native_first_and_waits_for_nothing_else() {
     assert_eq!(names(&pod["spec"]["containers"]), ["app", "log-shipper"]);
     let sidecar = &pod["spec"]["initContainers"][0];
     assert_eq!(sidecar["restartPolicy"], "Always");
-    for (probe, path) in
-        [("startupProbe", "/startup"), ("readinessProbe", "/ready"), ("livenessProbe", "/live")]
-    {
+    for (probe, path) in [
+        ("startupProbe", "/startup"),
+        ("readinessProbe", "/ready"),
+        ("livenessProbe", "/live"),
+    ] {
         assert_eq!(sidecar[probe]["httpGet"]["path"], path);
         assert_eq!(sidecar[probe]["httpGet"]["port"], 7743);
     }
@@ -84,7 +98,10 @@ fn it_meets_the_restricted_pod_security_standard_without_a_uid_of_ours() {
     );
     for kind in ["requests", "limits"] {
         for resource in ["cpu", "memory"] {
-            assert!(sidecar["resources"][kind][resource].is_string(), "{kind} {resource}");
+            assert!(
+                sidecar["resources"][kind][resource].is_string(),
+                "{kind} {resource}"
+            );
         }
     }
 }
@@ -99,15 +116,24 @@ fn a_pod_that_runs_as_root_does_not_drag_the_sidecar_along() {
 fn the_token_is_projected_for_central_and_mounted_in_the_sidecar_only() {
     let pod = injected(&fixture("deployment"));
     let volumes = pod["spec"]["volumes"].as_array().unwrap();
-    assert_eq!(names(&pod["spec"]["volumes"]), ["kube-api-access-x", "signet-token"]);
+    assert_eq!(
+        names(&pod["spec"]["volumes"]),
+        ["kube-api-access-x", "signet-token"]
+    );
     let token = &volumes[1]["projected"]["sources"][0]["serviceAccountToken"];
     assert_eq!(
         token,
         &json!({"audience": "signet-central", "expirationSeconds": 3600, "path": "token"})
     );
     let mounts = |container: &Value| -> Vec<String> {
-        let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
-        mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect()
+        let mounts = container["volumeMounts"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        mounts
+            .iter()
+            .map(|mount| mount["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(mounts(&pod["spec"]["initContainers"][0]), ["signet-token"]);
     for container in pod["spec"]["containers"].as_array().unwrap() {
@@ -121,7 +147,10 @@ fn the_environment_is_that_of_the_contract() {
     let sidecar = &pod["spec"]["initContainers"][0];
     for (name, value) in [
         ("SIGNET_TENANT", "acme"),
-        ("SIGNET_CENTRAL_URL", "https://signet-central.signet-system.svc:7750"),
+        (
+            "SIGNET_CENTRAL_URL",
+            "https://signet-central.signet-system.svc:7750",
+        ),
         ("SIGNET_CENTRAL_CA", "-----BEGIN CERTIFICATE-----\n"),
         ("SIGNET_TOKEN_FILE", "/var/run/secrets/signet.dev/token"),
         ("SIGNET_GENERATORS", "order-id"),
@@ -131,10 +160,14 @@ fn the_environment_is_that_of_the_contract() {
     ] {
         assert_eq!(variable(sidecar, name)[0]["value"], value, "{name}");
     }
-    for (name, path) in
-        [("SIGNET_POD_NAME", "metadata.name"), ("SIGNET_NAMESPACE", "metadata.namespace")]
-    {
-        assert_eq!(variable(sidecar, name)[0]["valueFrom"]["fieldRef"]["fieldPath"], path);
+    for (name, path) in [
+        ("SIGNET_POD_NAME", "metadata.name"),
+        ("SIGNET_NAMESPACE", "metadata.namespace"),
+    ] {
+        assert_eq!(
+            variable(sidecar, name)[0]["valueFrom"]["fieldRef"]["fieldPath"],
+            path
+        );
     }
     assert!(variable(sidecar, "SIGNET_URL").is_empty());
 }
@@ -143,7 +176,10 @@ fn the_environment_is_that_of_the_contract() {
 fn every_other_container_learns_the_url_unless_it_has_one() {
     let pod = injected(&fixture("init-containers"));
     let spec = &pod["spec"];
-    assert_eq!(names(&spec["initContainers"]), ["signet", "mesh-proxy", "migrate"]);
+    assert_eq!(
+        names(&spec["initContainers"]),
+        ["signet", "mesh-proxy", "migrate"]
+    );
     for (container, url) in [
         (&spec["initContainers"][1], "http://127.0.0.1:7740"),
         (&spec["initContainers"][2], "http://127.0.0.1:9999"),
@@ -190,7 +226,10 @@ fn nothing_of_the_pod_is_lost() {
             );
         }
         let after = injected(&before);
-        assert_eq!(after["spec"]["restartPolicy"], before["spec"]["restartPolicy"]);
+        assert_eq!(
+            after["spec"]["restartPolicy"],
+            before["spec"]["restartPolicy"]
+        );
         assert_eq!(
             after["spec"]["containers"][0]["command"],
             before["spec"]["containers"][0]["command"]
@@ -204,7 +243,10 @@ fn a_second_call_changes_nothing() {
     for name in ["deployment", "job", "init-containers"] {
         let once = injected(&fixture(name));
         let (twice, injection) = attempt(&once).unwrap();
-        assert!(injection.present && injection.patch.0.is_empty(), "{name}: {injection:?}");
+        assert!(
+            injection.present && injection.patch.0.is_empty(),
+            "{name}: {injection:?}"
+        );
         assert_eq!(twice, once);
     }
 }
@@ -218,7 +260,10 @@ fn a_second_call_serves_what_another_webhook_added_since() {
     let (pod, injection) = attempt(&pod).unwrap();
     assert!(injection.present);
     assert_eq!(names(&pod["spec"]["initContainers"]), ["signet"]);
-    assert_eq!(variable(&pod["spec"]["containers"][1], "SIGNET_URL").len(), 1);
+    assert_eq!(
+        variable(&pod["spec"]["containers"][1], "SIGNET_URL").len(),
+        1
+    );
     assert_eq!(names(&pod["spec"]["volumes"]), ["signet-token"]);
 }
 
@@ -233,12 +278,36 @@ fn a_copied_mark_without_the_container_is_no_sidecar() {
 fn what_leaves_no_room_is_denied_with_advice() {
     for (pointer, value, advice) in [
         ("/spec/hostNetwork", json!(true), "hostNetwork"),
-        ("/spec/containers/0/name", json!("signet"), "container named `signet`"),
-        ("/spec/volumes", json!([{"name": "signet-token"}]), "volume named `signet-token`"),
-        ("/spec/containers/0/ports", json!([{"containerPort": 7740}]), "signet.dev/port"),
-        ("/spec/containers/0/ports", json!([{"containerPort": 7743}]), "move the container's"),
-        ("/metadata/annotations", json!({"signet.dev/port": "x"}), "signet.dev/port"),
-        ("/metadata/annotations", json!({"signet.dev/proxy-port": "1"}), "signet.dev/proxy-port"),
+        (
+            "/spec/containers/0/name",
+            json!("signet"),
+            "container named `signet`",
+        ),
+        (
+            "/spec/volumes",
+            json!([{"name": "signet-token"}]),
+            "volume named `signet-token`",
+        ),
+        (
+            "/spec/containers/0/ports",
+            json!([{"containerPort": 7740}]),
+            "signet.dev/port",
+        ),
+        (
+            "/spec/containers/0/ports",
+            json!([{"containerPort": 7743}]),
+            "move the container's",
+        ),
+        (
+            "/metadata/annotations",
+            json!({"signet.dev/port": "x"}),
+            "signet.dev/port",
+        ),
+        (
+            "/metadata/annotations",
+            json!({"signet.dev/proxy-port": "1"}),
+            "signet.dev/proxy-port",
+        ),
     ] {
         let mut pod = fixture("job");
         let (parent, key) = pointer.rsplit_once('/').unwrap();

@@ -21,13 +21,11 @@ impl Credentials {
     pub(super) async fn authorization(&self) -> Result<AsciiMetadataValue, ProvisionError> {
         let token = match self {
             Self::Static(token) => token.clone(),
-            Self::File(path) => {
-                tokio::fs::read_to_string(path)
-                    .await
-                    .map_err(|source| ProvisionError::Credentials {
-                        message: format!("cannot read {}: {source}", path.display()),
-                    })?
-            }
+            Self::File(path) => tokio::fs::read_to_string(path).await.map_err(|source| {
+                ProvisionError::Credentials {
+                    message: format!("cannot read {}: {source}", path.display()),
+                }
+            })?,
         };
         let token = token.trim();
         if token.is_empty() {

@@ -191,7 +191,10 @@ impl Provisioner {
     ///
     /// # Errors
     /// As [`Self::apply_tenant`].
-    pub async fn apply_role(&self, request: ApplyRoleRequest) -> Result<RoleApplied, ProvisionError> {
+    pub async fn apply_role(
+        &self,
+        request: ApplyRoleRequest,
+    ) -> Result<RoleApplied, ProvisionError> {
         use apply_role_response::Outcome;
         let request = self.signed(request).await?;
         let response = self.client.clone().apply_role(request).await?;
@@ -278,7 +281,9 @@ impl Provisioner {
     async fn signed<T>(&self, message: T) -> Result<Request<T>, ProvisionError> {
         let authorization = self.credentials.authorization().await?;
         let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", authorization);
+        request
+            .metadata_mut()
+            .insert("authorization", authorization);
         Ok(request)
     }
 }

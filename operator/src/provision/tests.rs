@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use protocol::v1::provision_server::{Provision, ProvisionServer};
-use protocol::v1::{
-    ApplyIdGeneratorResponse, ApplyRoleResponse, ApplyTenantResponse, Refusal,
-};
+use protocol::v1::{ApplyIdGeneratorResponse, ApplyRoleResponse, ApplyTenantResponse, Refusal};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Response;
 
@@ -21,7 +19,10 @@ struct Other {
 impl Other {
     fn note<T>(&self, request: &Request<T>) {
         let bearer = request.metadata().get("authorization").unwrap();
-        self.bearers.lock().unwrap().push(bearer.to_str().unwrap().into());
+        self.bearers
+            .lock()
+            .unwrap()
+            .push(bearer.to_str().unwrap().into());
     }
 }
 
@@ -74,7 +75,10 @@ impl Provision for Other {
         &self,
         _: Request<DeleteRoleRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
-        Ok(Response::new(DeleteResponse { position: 9, changed: true }))
+        Ok(Response::new(DeleteResponse {
+            position: 9,
+            changed: true,
+        }))
     }
 
     async fn apply_id_generator(
@@ -114,7 +118,10 @@ fn provisioner(address: SocketAddr, credentials: Credentials) -> Provisioner {
 }
 
 fn tenant(name: &str) -> ApplyTenantRequest {
-    ApplyTenantRequest { name: name.into(), spec: None }
+    ApplyTenantRequest {
+        name: name.into(),
+        spec: None,
+    }
 }
 
 #[tokio::test]
@@ -140,9 +147,15 @@ async fn failures_say_whether_a_retry_can_help() {
         ("newer", "SIGNET-OPERATOR-0024", true),
     ] {
         let error = provisioner.apply_tenant(tenant(name)).await.unwrap_err();
-        assert_eq!((error.code(), error.retryable()), (code, retryable), "{name}: {error}");
+        assert_eq!(
+            (error.code(), error.retryable()),
+            (code, retryable),
+            "{name}: {error}"
+        );
     }
-    let slow = provisioner.apply_id_generator(ApplyIdGeneratorRequest::default()).await;
+    let slow = provisioner
+        .apply_id_generator(ApplyIdGeneratorRequest::default())
+        .await;
     assert_eq!(slow.unwrap_err().reason(), "CentralUnavailable");
     let broken = provisioner.apply_role(ApplyRoleRequest::default()).await;
     assert_eq!(broken.unwrap_err().reason(), "CentralFailed");
@@ -151,11 +164,23 @@ async fn failures_say_whether_a_retry_can_help() {
 #[tokio::test]
 async fn deleting_what_is_unknown_succeeds_and_nothing_else_is_swallowed() {
     let (provisioner, _) = connected(Credentials::Static("token".into())).await;
-    let gone = provisioner.delete_tenant("unknown", DeletionPolicy::Delete).await.unwrap();
+    let gone = provisioner
+        .delete_tenant("unknown", DeletionPolicy::Delete)
+        .await
+        .unwrap();
     assert!(!gone.changed);
-    let error = provisioner.delete_tenant("acme", DeletionPolicy::Delete).await.unwrap_err();
+    let error = provisioner
+        .delete_tenant("acme", DeletionPolicy::Delete)
+        .await
+        .unwrap_err();
     assert_eq!(error.reason(), "CentralUnavailable");
-    assert!(provisioner.delete_role("acme", "shop", "reader").await.unwrap().changed);
+    assert!(
+        provisioner
+            .delete_role("acme", "shop", "reader")
+            .await
+            .unwrap()
+            .changed
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// Counts failures object by object; kube itself keeps no such count.
 #[derive(Debug)]
-pub struct Backoff<K> {
+pub(super) struct Backoff<K> {
     failures: Mutex<HashMap<K, u32>>,
 }
 
@@ -24,7 +24,7 @@ impl<K> Default for Backoff<K> {
 
 impl<K: Eq + Hash> Backoff<K> {
     /// The object failed: how long to wait. `random` is uniform in 0..1.
-    pub fn failed(&self, object: K, random: f64) -> Duration {
+    pub(super) fn failed(&self, object: K, random: f64) -> Duration {
         let mut failures = self.lock();
         let count = failures.entry(object).or_insert(0);
         *count = count.saturating_add(1);
@@ -32,7 +32,7 @@ impl<K: Eq + Hash> Backoff<K> {
     }
 
     /// The object succeeded, or is gone: its next failure counts as the first.
-    pub fn reset(&self, object: &K) {
+    pub(super) fn reset(&self, object: &K) {
         self.lock().remove(object);
     }
 
@@ -43,7 +43,9 @@ impl<K: Eq + Hash> Backoff<K> {
 
 /// 1 s, 2 s, 4 s … 5 min, of which the upper half is jitter.
 fn delay(failures: u32, random: f64) -> Duration {
-    let full = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST);
+    let full = FIRST
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(LONGEST);
     full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }
 

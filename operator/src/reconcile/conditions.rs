@@ -7,11 +7,11 @@ use k8s_openapi::jiff::Timestamp;
 use crate::provision::ProvisionError;
 
 /// True when central holds what is declared.
-pub const READY: &str = "Ready";
+pub(super) const READY: &str = "Ready";
 /// True while there is something left to do.
-pub const RECONCILING: &str = "Reconciling";
+const RECONCILING: &str = "Reconciling";
 /// True when nothing more will be tried until the resource changes.
-pub const STALLED: &str = "Stalled";
+const STALLED: &str = "Stalled";
 
 const MAX_MESSAGE: usize = 4096;
 
@@ -75,7 +75,9 @@ impl Verdict {
 pub(crate) fn phase(verdict: &Verdict) -> Phase {
     match verdict {
         Verdict::Applied { .. } => Phase::Ready,
-        Verdict::Refused { may_heal: false, .. } => Phase::Refused,
+        Verdict::Refused {
+            may_heal: false, ..
+        } => Phase::Refused,
         Verdict::Refused { may_heal: true, .. } => Phase::Waiting,
         Verdict::Unknown { .. } => Phase::Pending,
         Verdict::Releasing { .. } => Phase::Deleting,
@@ -177,11 +179,14 @@ mod tests {
 
     #[test]
     fn a_lost_connection_does_not_unsay_what_holds() {
-        let lost = || Err(ProvisionError::Unavailable { message: "refused".into() });
-        let ready = conditions(&[], &applied(), Some(2), at(1));
-        let of = |generation| {
-            Verdict::of::<()>(&lost(), |()| String::new(), &ready, Some(generation))
+        let lost = || {
+            Err(ProvisionError::Unavailable {
+                message: "refused".into(),
+            })
         };
+        let ready = conditions(&[], &applied(), Some(2), at(1));
+        let of =
+            |generation| Verdict::of::<()>(&lost(), |()| String::new(), &ready, Some(generation));
         assert_eq!(of(2), None);
         assert!(matches!(of(3), Some(Verdict::Unknown { .. })));
     }
@@ -192,8 +197,13 @@ mod tests {
         let second = conditions(&first, &refused(false), Some(2), at(2));
         let third = conditions(&second, &applied(), Some(3), at(3));
         let times = |conditions: &[Condition]| {
-            [READY, RECONCILING, STALLED]
-                .map(|type_| find(conditions, type_).unwrap().last_transition_time.0.as_second())
+            [READY, RECONCILING, STALLED].map(|type_| {
+                find(conditions, type_)
+                    .unwrap()
+                    .last_transition_time
+                    .0
+                    .as_second()
+            })
         };
         assert_eq!(times(&first), [1, 1, 1]);
         assert_eq!(times(&second), [1, 2, 2]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crds::{IdGenerator, Role, Tenant};
+use crds::Tenant;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::runtime::events::Recorder;
@@ -23,8 +23,6 @@ pub(crate) struct Context {
     pub(crate) fence: Fence,
     pub(crate) resync_interval: Duration,
     pub(crate) tenants: Watch<Tenant>,
-    pub(crate) roles: Watch<Role>,
-    pub(crate) generators: Watch<IdGenerator>,
     pub(crate) namespaces: Watch<Namespace>,
 }
 
@@ -46,7 +44,10 @@ impl Context {
         &self,
         name: &str,
     ) -> std::collections::BTreeMap<String, String> {
-        self.namespaces.get(name, None).map(|n| labels_of(&n)).unwrap_or_default()
+        self.namespaces
+            .get(name, None)
+            .map(|n| labels_of(&n))
+            .unwrap_or_default()
     }
 
     pub(super) fn random(&self) -> f64 {

@@ -33,16 +33,11 @@ pub(crate) trait Reconciled:
     fn api(&self, context: &Context) -> Api<Self>;
 
     /// Makes central hold what is declared, and says so in the status.
-    fn apply(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<(), ReconcileError>> + Send;
+    fn apply(&self, context: &Context) -> impl Future<Output = Result<(), ReconcileError>> + Send;
 
     /// Makes central let go of it.
-    fn release(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<(), ReconcileError>> + Send;
+    fn release(&self, context: &Context)
+    -> impl Future<Output = Result<(), ReconcileError>> + Send;
 }
 
 struct Running<K: Reconciled> {
@@ -89,7 +84,11 @@ async fn reconcile<K: Reconciled>(
     );
     let context = Arc::clone(&running.context);
     async move {
-        let timer = context.metrics.reconcile_seconds.with_label_values(&[&kind]).start_timer();
+        let timer = context
+            .metrics
+            .reconcile_seconds
+            .with_label_values(&[&kind])
+            .start_timer();
         let result = step(&object, &context).await;
         timer.observe_duration();
         let outcome = match &result {
@@ -98,7 +97,11 @@ async fn reconcile<K: Reconciled>(
             Ok(None) => return Ok(Action::await_change()),
             Err(error) => error.outcome(),
         };
-        context.metrics.reconciliations.with_label_values(&[&kind, outcome]).inc();
+        context
+            .metrics
+            .reconciliations
+            .with_label_values(&[&kind, outcome])
+            .inc();
         let reference = ObjectRef::from_obj(object.as_ref());
         match result {
             Ok(_) => {
@@ -203,7 +206,11 @@ async fn announce_undecodable<K: Reconciled>(
         action: "Reconcile".into(),
         secondary: None,
     };
-    if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
+    if let Err(error) = context
+        .recorder
+        .publish(&event, &object.object_ref(&()))
+        .await
+    {
         tracing::warn!(%error, "event was not published");
     }
 }

@@ -80,10 +80,16 @@ mod tests {
     #[test]
     fn only_news_is_told() {
         let first = news(&[], &refused("wrong")).unwrap();
-        assert_eq!((first.type_, first.reason.as_str()), (EventType::Warning, "InvalidCondition"));
+        assert_eq!(
+            (first.type_, first.reason.as_str()),
+            (EventType::Warning, "InvalidCondition")
+        );
         assert!(news(&refused("wrong"), &refused("wrong")).is_none());
         assert!(news(&refused("wrong"), &refused("wrong elsewhere")).is_some());
-        assert_eq!(news(&refused("wrong"), &applied("")).unwrap().type_, EventType::Normal);
+        assert_eq!(
+            news(&refused("wrong"), &applied("")).unwrap().type_,
+            EventType::Normal
+        );
         assert!(news(&applied("at 3"), &applied("at 4")).is_none());
     }
 

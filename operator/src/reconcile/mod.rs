@@ -17,6 +17,3 @@ pub(crate) use context::Context;
 pub(crate) use engine::{Reconciled, run};
 pub(crate) use error::ReconcileError;
 pub(crate) use status::{Status, namespaced, write};
-
-pub use backoff::Backoff;
-pub use conditions::{READY, RECONCILING, STALLED};

@@ -49,7 +49,10 @@ where
         "status": &status.now,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await {
+    match api
+        .patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+    {
         Ok(_) => {}
         // Deleted meanwhile, or made anew under its old name: the other one is another's turn.
         Err(kube::Error::Api(error)) if error.code == 404 || error.code == 409 => return Ok(()),
@@ -66,5 +69,8 @@ pub(crate) fn namespaced<K>(context: &Context, object: &K) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default())
+    Api::namespaced(
+        context.client.clone(),
+        &object.namespace().unwrap_or_default(),
+    )
 }

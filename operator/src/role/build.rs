@@ -26,7 +26,10 @@ pub fn build(validated: &Validated) -> v1::ApplyRoleRequest {
         spec: Some(v1::RoleSpec {
             inherits: inherits.clone(),
             rules: rules.iter().map(rule).collect(),
-            subjects: subjects.iter().map(|bound| subject(bound, namespace)).collect(),
+            subjects: subjects
+                .iter()
+                .map(|bound| subject(bound, namespace))
+                .collect(),
         }),
     }
 }

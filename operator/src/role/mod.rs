@@ -36,7 +36,10 @@ impl Reconciled for Role {
     async fn release(&self, context: &Context) -> Result<(), ReconcileError> {
         let namespace = self.namespace().unwrap_or_default();
         let name = self.name_any();
-        let outcome = context.provisioner.delete_role(&self.spec.tenant, &namespace, &name).await;
+        let outcome = context
+            .provisioner
+            .delete_role(&self.spec.tenant, &namespace, &name)
+            .await;
         update_status::released(self, outcome, context).await
     }
 }

@@ -48,7 +48,10 @@ fn status(
     outcome: &Result<Applied, ProvisionError>,
     now: Timestamp,
 ) -> Option<RoleStatus> {
-    let before = role.status.as_ref().map(|status| status.conditions.as_slice());
+    let before = role
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
     let message = |applied: &Applied| match applied.subjects {
         0 => "central holds the role; it is given to nobody by itself".into(),
         1 => "central holds the role; it is given to 1 subject".into(),

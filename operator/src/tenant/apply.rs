@@ -16,7 +16,10 @@ pub(super) async fn apply(
     request: v1::ApplyTenantRequest,
     provisioner: &Provisioner,
 ) -> Result<Applied, ProvisionError> {
-    let namespaces = request.spec.as_ref().map_or(0, |spec| spec.namespaces.len());
+    let namespaces = request
+        .spec
+        .as_ref()
+        .map_or(0, |spec| spec.namespaces.len());
     let answer = provisioner.apply_tenant(request).await?;
     Ok(Applied { answer, namespaces })
 }

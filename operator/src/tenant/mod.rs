@@ -39,7 +39,10 @@ impl Reconciled for Tenant {
             DeletionPolicy::Retain => v1::DeletionPolicy::Retain,
             DeletionPolicy::Delete => v1::DeletionPolicy::Delete,
         };
-        let outcome = context.provisioner.delete_tenant(&self.name_any(), policy).await;
+        let outcome = context
+            .provisioner
+            .delete_tenant(&self.name_any(), policy)
+            .await;
         update_status::released(self, outcome, context).await
     }
 }

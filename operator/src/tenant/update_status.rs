@@ -52,7 +52,10 @@ fn status(
     outcome: &Result<Applied, ProvisionError>,
     now: Timestamp,
 ) -> Option<TenantStatus> {
-    let before = tenant.status.as_ref().map(|status| status.conditions.as_slice());
+    let before = tenant
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
     let message = |applied: &Applied| match applied.namespaces {
         0 => "central holds the tenant; its selector admits no namespace yet: label one".into(),
         1 => "central holds the tenant; it admits 1 namespace".into(),
@@ -115,7 +118,10 @@ mod tests {
         let first = status(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(first.phase, Some(Phase::Ready));
         assert_eq!(first.observed_generation, Some(2));
-        assert_eq!(first.issuer.as_deref(), Some("https://signet.example/t/acme"));
+        assert_eq!(
+            first.issuer.as_deref(),
+            Some("https://signet.example/t/acme")
+        );
         assert_eq!(first.active_key.as_deref(), Some("2026-11-a"));
         assert_eq!(first.namespaces, Some(2));
         let again = status(&tenant(Some(first.clone())), &applied(), Timestamp::now()).unwrap();
@@ -125,7 +131,11 @@ mod tests {
     #[test]
     fn a_refusal_keeps_what_central_still_holds() {
         let first = status(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
-        let refused = Err(ProvisionError::Refused(InvalidResource::wrong("NotServed", "spec", "")));
+        let refused = Err(ProvisionError::Refused(InvalidResource::wrong(
+            "NotServed",
+            "spec",
+            "",
+        )));
         let second = status(&tenant(Some(first)), &refused, Timestamp::now()).unwrap();
         assert_eq!(second.phase, Some(Phase::Refused));
         assert_eq!(second.active_key.as_deref(), Some("2026-11-a"));
@@ -134,9 +144,16 @@ mod tests {
 
     #[test]
     fn a_central_out_of_reach_changes_nothing_that_holds() {
-        let lost = || Err(ProvisionError::Unavailable { message: "x".into() });
+        let lost = || {
+            Err(ProvisionError::Unavailable {
+                message: "x".into(),
+            })
+        };
         let first = status(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(status(&tenant(Some(first)), &lost(), Timestamp::now()), None);
+        assert_eq!(
+            status(&tenant(Some(first)), &lost(), Timestamp::now()),
+            None
+        );
         let unknown = status(&tenant(None), &lost(), Timestamp::now()).unwrap();
         assert_eq!(unknown.conditions[0].reason, "CentralUnavailable");
     }

@@ -25,7 +25,9 @@ pub trait Watched: Resource<DynamicType = ()> {
 }
 
 fn ready(conditions: &[crds::Condition], hasher: &mut DefaultHasher) {
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
     ready.map(|condition| &condition.status).hash(hasher);
 }
 
@@ -112,7 +114,10 @@ impl<K: Watched + Clone + 'static> Fingerprints<K> {
             }
             Event::InitDone => {
                 let listed = self.listed.take().unwrap_or_default();
-                let gone = self.known.keys().filter(|object| !listed.contains_key(*object));
+                let gone = self
+                    .known
+                    .keys()
+                    .filter(|object| !listed.contains_key(*object));
                 let gone: Vec<_> = gone.cloned().collect();
                 let mut changes: Vec<_> = gone.into_iter().filter_map(|o| self.forget(o)).collect();
                 changes.extend(listed.into_iter().filter_map(|(o, f)| self.learn(o, f)));
@@ -122,7 +127,10 @@ impl<K: Watched + Clone + 'static> Fingerprints<K> {
                 .learn(ObjectRef::from_obj(object), fingerprint(object))
                 .into_iter()
                 .collect(),
-            Event::Delete(object) => self.forget(ObjectRef::from_obj(object)).into_iter().collect(),
+            Event::Delete(object) => self
+                .forget(ObjectRef::from_obj(object))
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -132,7 +140,9 @@ impl<K: Watched + Clone + 'static> Fingerprints<K> {
         fingerprint: Fingerprint,
     ) -> Option<Change<K>> {
         let before = self.known.insert(object.clone(), fingerprint.clone());
-        let same = before.as_ref().filter(|before| before.uid == fingerprint.uid);
+        let same = before
+            .as_ref()
+            .filter(|before| before.uid == fingerprint.uid);
         let own = same.is_none_or(|before| before.own != fingerprint.own);
         let related = same.is_none_or(|before| before.related != fingerprint.related);
         (own || related).then_some(Change {
@@ -207,10 +217,19 @@ mod tests {
     fn a_status_change_concerns_those_who_refer_to_it_and_not_its_own_reconciler() {
         let mut fingerprints = Fingerprints::default();
         let mut apply = |object| changes(fingerprints.observe(&Event::Apply(object)));
-        assert_eq!(apply(tenant("acme", 1, None)), [("acme".into(), true, true)]);
+        assert_eq!(
+            apply(tenant("acme", 1, None)),
+            [("acme".into(), true, true)]
+        );
         assert_eq!(apply(tenant("acme", 1, None)), []);
-        assert_eq!(apply(tenant("acme", 1, Some("True"))), [("acme".into(), false, true)]);
-        assert_eq!(apply(tenant("acme", 2, Some("True"))), [("acme".into(), true, true)]);
+        assert_eq!(
+            apply(tenant("acme", 1, Some("True"))),
+            [("acme".into(), false, true)]
+        );
+        assert_eq!(
+            apply(tenant("acme", 2, Some("True"))),
+            [("acme".into(), true, true)]
+        );
     }
 
     #[test]
@@ -224,9 +243,11 @@ mod tests {
         with(|_| ());
         let finalized = with(|t| t.metadata.finalizers = Some(vec!["signet.dev/central".into()]));
         assert!(finalized[0].1);
-        assert!(with(|t| t.metadata.deletion_timestamp =
-            Some(serde_json::from_value(Value::from("2026-11-21T00:00:00Z")).unwrap()))[0]
-            .1);
+        assert!(
+            with(|t| t.metadata.deletion_timestamp =
+                Some(serde_json::from_value(Value::from("2026-11-21T00:00:00Z")).unwrap()))[0]
+                .1
+        );
     }
 
     #[test]

@@ -81,6 +81,26 @@ where
         (Self { store, changes }, watcher)
     }
 
+    /// A cache that holds just these, and hears of nothing else.
+    #[cfg(test)]
+    pub(crate) fn filled(objects: Vec<K>) -> Self {
+        let (store, mut writer) = reflector::store();
+        for event in std::iter::once(watcher::Event::Init)
+            .chain(
+                objects
+                    .into_iter()
+                    .map(|o| watcher::Event::InitApply(DeserializeGuard(Ok(o)))),
+            )
+            .chain(std::iter::once(watcher::Event::InitDone))
+        {
+            writer.apply_watcher_event(&event);
+        }
+        Self {
+            store,
+            changes: broadcast::channel(1).0,
+        }
+    }
+
     /// The cache itself.
     pub fn store(&self) -> Store<Guarded<K>> {
         self.store.clone()
@@ -108,13 +128,18 @@ where
     /// All objects that could be decoded.
     pub fn all(&self) -> Vec<K> {
         let decoded = self.store.state().into_iter();
-        decoded.filter_map(|object| object.0.as_ref().ok().cloned()).collect()
+        decoded
+            .filter_map(|object| object.0.as_ref().ok().cloned())
+            .collect()
     }
 
     /// References to all objects, decodable or not.
     pub fn references(&self) -> Vec<ObjectRef<Guarded<K>>> {
         let objects = self.store.state();
-        objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+        objects
+            .iter()
+            .map(|object| ObjectRef::from_obj(object.as_ref()))
+            .collect()
     }
 
     /// Changes from now on. `None` stands for changes that were missed by being slow: look at
@@ -148,7 +173,10 @@ where
                 }
                 Err(error) => {
                     self.staleness.failed(&kind, Instant::now());
-                    self.metrics.watch_failures.with_label_values(&[&kind]).inc();
+                    self.metrics
+                        .watch_failures
+                        .with_label_values(&[&kind])
+                        .inc();
                     tracing::warn!(%kind, %error, "watch failed; it is tried again");
                 }
             }
@@ -174,12 +202,13 @@ where
 }
 
 /// References to the objects of `watch` that a change among `others` calls for, by `concerned`.
-pub fn related_changes<K, O>(
+pub fn related_changes<K, O, F>(
     watch: &Watch<K>,
     others: &Watch<O>,
-    concerned: impl Fn(&K, &ObjectRef<Guarded<O>>) -> bool + Send + 'static,
-) -> impl Stream<Item = ObjectRef<Guarded<K>>> + Send
+    concerned: F,
+) -> impl Stream<Item = ObjectRef<Guarded<K>>> + Send + use<K, O, F>
 where
+    F: Fn(&K, &ObjectRef<Guarded<O>>) -> bool + Send + 'static,
     K: Watched + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     O: Watched + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {

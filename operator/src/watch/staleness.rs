@@ -32,7 +32,10 @@ impl Staleness {
     /// The kind's watch failed.
     pub fn failed(&self, kind: &str, now: Instant) {
         let mut failing = self.lock();
-        let entry = failing.entry(kind.into()).or_insert(Failing { since: now, last: now });
+        let entry = failing.entry(kind.into()).or_insert(Failing {
+            since: now,
+            last: now,
+        });
         if now.duration_since(entry.last) > FAILURES_APART {
             entry.since = now;
         }
@@ -84,6 +87,10 @@ mod tests {
         let start = Instant::now();
         staleness.failed("Role", start);
         staleness.succeeded("Role");
-        assert!(staleness.stale(Duration::ZERO, start + Duration::from_secs(1)).is_empty());
+        assert!(
+            staleness
+                .stale(Duration::ZERO, start + Duration::from_secs(1))
+                .is_empty()
+        );
     }
 }
