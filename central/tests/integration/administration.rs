@@ -1,0 +1,150 @@
+//! What administrators see.
+
+use serde_json::Value;
+
+use crate::support::{
+    Central, Database,
+    central::{ADMINISTRATOR, CHECKOUT},
+};
+
+#[tokio::test]
+async fn a_tenant_is_shown_with_what_it_owns() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    central.allocate(CHECKOUT, "acme", 1).await.unwrap();
+
+    let tenants = central.look("/api/v1/tenants").await;
+    let names: Vec<_> = tenants["tenants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tenant| &tenant["name"])
+        .collect();
+    assert_eq!(names, ["acme", "bank"]);
+    let tenant = central.look("/api/v1/tenants/acme").await;
+    assert_eq!(tenant["standing"], "open");
+    assert_eq!(tenant["namespaces"], serde_json::json!(["shop"]));
+    let position = tenant["position"].as_u64().unwrap();
+    let generators = central
+        .look(&format!(
+            "/api/v1/tenants/acme/generators?min_position={position}"
+        ))
+        .await;
+    assert_eq!(generators["generators"][0]["name"], "order-id");
+    let keys = central.look("/api/v1/tenants/acme/keys").await;
+    assert_eq!(keys["keys"][0]["phase"], "active");
+    assert!(
+        !keys.to_string().contains("\"d\""),
+        "a private part was shown"
+    );
+}
+
+#[tokio::test]
+async fn events_are_of_one_tenant_and_paged() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+
+    let mut seen = Vec::new();
+    let mut after = 0;
+    loop {
+        let path = format!("/api/v1/tenants/bank/events?after={after}&limit=2");
+        let page = central.look(&path).await;
+        let events = page["events"].as_array().unwrap();
+        assert!(events.len() <= 2);
+        seen.extend(
+            events
+                .iter()
+                .map(|event| event["event_type"].as_str().unwrap().to_owned()),
+        );
+        after = page["next"].as_u64().unwrap();
+        if page["end"] == true {
+            break;
+        }
+    }
+
+    assert_eq!(
+        seen,
+        [
+            "TenantDeclared",
+            "TenantKeyAdded",
+            "TenantKeyActivated",
+            "RoleDeclared",
+            "Declared"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_refused_by_its_name() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+
+    for (path, status, code) in [
+        (
+            "/api/v1/tenants/acme/events?limit=0",
+            400,
+            "SIGNET-CENTRAL-0006",
+        ),
+        (
+            "/api/v1/tenants/acme/events?limit=1001",
+            400,
+            "SIGNET-CENTRAL-0006",
+        ),
+        (
+            "/api/v1/tenants/acme/events?after=x",
+            400,
+            "SIGNET-CENTRAL-0006",
+        ),
+        ("/api/v1/tenants/none/keys", 404, "SIGNET-CENTRAL-0005"),
+        (
+            "/api/v1/tenants/acme?min_position=999999",
+            503,
+            "SIGNET-CENTRAL-0012",
+        ),
+    ] {
+        let request = central
+            .http
+            .get(central.url(path))
+            .bearer_auth(ADMINISTRATOR);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
+        assert_eq!(
+            answer.json::<Value>().await.unwrap()["error"]["code"],
+            code,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_by_route_and_never_by_what_callers_write() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    central.public("/t/acme/jwks").await;
+    central.public("/t/invented/jwks").await;
+    central.public("/invented").await;
+
+    let text = central
+        .http
+        .get(central.url("/metrics"))
+        .bearer_auth(ADMINISTRATOR)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+
+    for series in [
+        r#"signet_central_requests_total{route="/t/{tenant}/jwks",status="200"} 1"#,
+        r#"signet_central_requests_total{route="/t/{tenant}/jwks",status="404"} 1"#,
+        r#"signet_central_requests_total{route="/signet.v1.Provision/ApplyTenant",status="Ok"} 2"#,
+        r#"signet_central_events_appended_total{stream_type="tenant"} 6"#,
+        "signet_central_tenants 2",
+        "signet_central_projection_position 10",
+    ] {
+        assert!(text.contains(series), "{series} is not in:\n{text}");
+    }
+    assert!(!text.contains("invented"));
+}

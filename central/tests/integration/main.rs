@@ -1,0 +1,21 @@
+//! Central as a whole: real stores, real sockets, real clients; only the API server that would prove
+//! callers is replaced by a map of tokens.
+//!
+//! Every test that touches the store runs on SQLite, and on PostgreSQL when `SIGNET_TEST_POSTGRES_URL`
+//! names a server on which databases may be made. `SIGNET_TEST_REQUIRE=postgres` makes its absence a
+//! failure.
+
+mod administration;
+mod allocation;
+mod anonymous;
+mod exchange;
+mod kill;
+mod provisioning;
+mod replicas;
+mod restart;
+mod rotation;
+mod shutdown;
+mod support;
+mod sync;
+mod tenancy;
+mod tls;

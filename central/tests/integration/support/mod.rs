@@ -1,0 +1,34 @@
+//! What every test needs: a database, a central, clients.
+
+pub(crate) mod central;
+pub(crate) mod clients;
+pub(crate) mod database;
+pub(crate) mod samples;
+
+pub(crate) use self::{
+    central::{Central, Secrets},
+    clients::{eventually, with_bearer},
+    database::Database,
+};
+
+/// Makes a test for each store out of `async fn name(database: Database)`.
+macro_rules! on_each_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::Database::sqlite()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(database) = crate::support::Database::postgres().await {
+                    super::$name(database.clone()).await;
+                    database.drop().await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_each_store;

@@ -1,0 +1,178 @@
+//! Nothing of one tenant reaches another; not even whether it exists.
+
+use protocol::v1::{
+    AllocateRangeRequest, Content, Held, Hello, SubscribeRequest, subscribe_request::Message,
+};
+use tonic::{Code, Status};
+
+use crate::support::{
+    Central, Database,
+    central::{BILLING, CHECKOUT, OPERATOR, STRANGER},
+    clients::range,
+    samples::{applied_role, role, tenant},
+    with_bearer,
+};
+
+async fn subscribe(central: &Central, bearer: &str, tenant: &str) -> Result<(), Status> {
+    let hello = SubscribeRequest {
+        message: Some(Message::Hello(Hello {
+            tenant: tenant.into(),
+            wants: vec![Held {
+                content: Content::Policy.into(),
+                version: 0,
+            }],
+            instance: "i".into(),
+        })),
+    };
+    let request = with_bearer(bearer, tokio_stream::iter([hello]));
+    central.sync().await.subscribe(request).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_foreign_tenant_and_a_missing_one_are_refused_alike() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+
+    for bearer in [BILLING, STRANGER] {
+        for call in ["subscribe", "allocate", "exchange"] {
+            let mut messages = Vec::new();
+            for tenant in ["acme", "none"] {
+                let status = match call {
+                    "subscribe" => subscribe(&central, bearer, tenant).await.unwrap_err(),
+                    "allocate" => central.allocate(bearer, tenant, 1).await.unwrap_err(),
+                    _ => central.exchange(bearer, tenant, "").await.unwrap_err(),
+                };
+                assert_eq!(status.code(), Code::PermissionDenied, "{call} {tenant}");
+                messages.push(status.message().replace(tenant, "…"));
+            }
+            assert_eq!(
+                messages[0], messages[1],
+                "{call} tells whether a tenant exists"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn namesakes_of_two_tenants_count_for_themselves() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+
+    // The same name, the same numbers: two id spaces.
+    let acme = range(
+        central
+            .allocate(CHECKOUT, "acme", 1)
+            .await
+            .unwrap()
+            .into_inner(),
+    );
+    let bank = range(
+        central
+            .allocate(BILLING, "bank", 1)
+            .await
+            .unwrap()
+            .into_inner(),
+    );
+
+    assert_eq!(acme, (1, 1001));
+    assert_eq!(bank, (1, 1001));
+    let events = central
+        .look("/api/v1/tenants/acme/events?limit=1000")
+        .await
+        .to_string();
+    assert!(!events.contains("billing-1"), "{events}");
+}
+
+#[tokio::test]
+async fn a_generator_of_another_namespace_is_unknown() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let mut provision = central.provision().await;
+    let wider = tenant("acme", &["shop", "nowhere"]);
+    provision
+        .apply_tenant(with_bearer(OPERATOR, wider))
+        .await
+        .unwrap();
+
+    let answer = central
+        .allocate(STRANGER, "acme", 1)
+        .await
+        .unwrap()
+        .into_inner();
+
+    use protocol::v1::allocate_range_response::Outcome;
+    assert!(
+        matches!(answer.outcome, Some(Outcome::UnknownGenerator(_))),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_invented_generator_leaves_nothing_behind() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let before = central.look("/api/v1/tenants/acme/events?limit=1000").await;
+
+    let request = AllocateRangeRequest {
+        tenant: "acme".into(),
+        generator: "../../bank/order-id".into(),
+        count: 1,
+        instance: String::new(),
+    };
+    central
+        .sync()
+        .await
+        .allocate_range(with_bearer(CHECKOUT, request))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        central.look("/api/v1/tenants/acme/events?limit=1000").await,
+        before
+    );
+}
+
+#[tokio::test]
+async fn a_namespace_that_changes_hands_loses_the_former_tenant() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let mut provision = central.provision().await;
+    assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
+
+    provision
+        .apply_tenant(with_bearer(OPERATOR, tenant("acme", &["other"])))
+        .await
+        .unwrap();
+
+    for status in [
+        central.exchange(CHECKOUT, "acme", "").await.unwrap_err(),
+        central.allocate(CHECKOUT, "acme", 1).await.unwrap_err(),
+        subscribe(&central, CHECKOUT, "acme").await.unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::PermissionDenied);
+    }
+    // Its roles no longer count, though they are still declared.
+    let roles = central.look("/api/v1/tenants/acme/roles").await;
+    assert_eq!(roles["roles"][0]["counts"], false);
+}
+
+#[tokio::test]
+async fn a_role_gives_nothing_in_another_tenant() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let mut provision = central.provision().await;
+    // A role of bank that names acme's service account as its subject.
+    let mut cunning = role("bank", "bank", "thief", "checkout");
+    cunning.spec.as_mut().unwrap().subjects[0].namespace = "shop".into();
+    applied_role(
+        provision
+            .apply_role(with_bearer(OPERATOR, cunning))
+            .await
+            .unwrap(),
+    );
+
+    let status = central.exchange(CHECKOUT, "bank", "").await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let roles = central.look("/api/v1/tenants/acme/roles").await.to_string();
+    assert!(!roles.contains("thief"), "{roles}");
+}
