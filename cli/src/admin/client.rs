@@ -1,0 +1,96 @@
+//! A client of central's `/api/v1`.
+
+use std::{fs, path::Path, time::Duration};
+
+use reqwest::StatusCode;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::Connection;
+use crate::error::Error;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks one central as its administrator.
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: String,
+    secret: SecretString,
+}
+
+impl Client {
+    pub(super) fn new(connection: &Connection) -> Result<Self, Error> {
+        let file = connection.token_file.as_deref().ok_or_else(|| {
+            Error::Usage(
+                "give the administrators' secret with --token-file; in a cluster it is key `token` \
+                 of Secret signet-bootstrap, in development `signet dev` prints the file"
+                    .to_owned(),
+            )
+        })?;
+        let secret = SecretString::from(read(file)?.trim().to_owned());
+        let mut builder = reqwest::Client::builder().timeout(PATIENCE);
+        if let Some(path) = &connection.ca_file {
+            let certificates = reqwest::Certificate::from_pem_bundle(read(path)?.as_bytes())
+                .map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        let http = builder
+            .build()
+            .map_err(|error| Error::Central(error.to_string()))?;
+        Ok(Self {
+            http,
+            server: connection.server.trim_end_matches('/').to_owned(),
+            secret,
+        })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
+        let server = &self.server;
+        let request = self
+            .http
+            .get(format!("{server}{path}"))
+            .bearer_auth(self.secret.expose_secret());
+        let response = request.send().await.map_err(|error| {
+            Error::Central(format!(
+                "central at {server} cannot be reached: {}",
+                causes(&error)
+            ))
+        })?;
+        let status = response.status();
+        let body: Value = response
+            .json()
+            .await
+            .map_err(|error| Error::Central(format!("{server} is no central: {error}")))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let message = body["error"]["message"]
+            .as_str()
+            .unwrap_or("no reason given");
+        let mend = match status {
+            StatusCode::UNAUTHORIZED => "; compare --token-file with central's own",
+            StatusCode::NOT_FOUND => "; `signet get tenants` lists what there is",
+            _ => "",
+        };
+        Err(Error::Central(format!("{status}: {message}{mend}")))
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::State {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// An error of HTTP hides the reason in its sources.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! Central away, and central back.
+
+use std::collections::HashSet;
+
+use super::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sidecars_go_on_while_central_is_away_and_nothing_is_given_twice_after() {
+    let mut world = World::start().await;
+    let first = world.application("shop/worker").await;
+    let token = first.token().await;
+    let mut seen = HashSet::new();
+    first.collect("order-id", 1000, &mut seen).await;
+
+    world.environment.stop_central().await.unwrap();
+    first.collect("order-id", 1000, &mut seen).await;
+    assert_eq!(first.authorize(&token, "read").await.1["allowed"], true);
+    assert_eq!(first.authorize(&token, "delete").await.1["allowed"], false);
+    world.environment.start_central().await.unwrap();
+
+    let second = world.application("shop/worker").await;
+    second.collect("order-id", 5000, &mut seen).await;
+    assert_eq!(
+        second.verify(&token).await.0,
+        200,
+        "the key did not survive the restart"
+    );
+    // More than what a ring holds, so that ranges were asked for after the restart.
+    for _ in 0..4 {
+        first.collect("order-id", 5000, &mut seen).await;
+    }
+    world.environment.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sidecars_of_one_generator_share_no_id() {
+    let mut world = World::start().await;
+    let mut applications = Vec::new();
+    for _ in 0..4 {
+        applications.push(world.application("shop/worker").await);
+    }
+
+    let collected = applications.into_iter().map(|application| {
+        tokio::spawn(async move {
+            let mut seen = HashSet::new();
+            for _ in 0..20 {
+                application.collect("order-id", 1000, &mut seen).await;
+            }
+            seen
+        })
+    });
+    let mut all = HashSet::new();
+    for seen in collected.collect::<Vec<_>>() {
+        for id in seen.await.unwrap() {
+            assert!(all.insert(id), "{id} was given to two sidecars");
+        }
+    }
+
+    assert_eq!(all.len(), 4 * 20 * 1000);
+    world.environment.stop().await;
+}
