@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 /// A workload beside its sidecar.
 #[derive(Debug, Clone)]
-pub struct Application {
+pub(super) struct Application {
     signet_url: String,
     http: reqwest::Client,
 }
 
 /// The sidecar's decision.
 #[derive(Debug, Deserialize)]
-pub struct Decision {
+pub(super) struct Decision {
     /// Whether the action may be done.
     pub allowed: bool,
     /// Why, in a sentence.
@@ -22,12 +22,12 @@ pub struct Decision {
 }
 
 /// What came back when something else was expected.
-pub type Unexpected = String;
+pub(super) type Unexpected = String;
 
 impl Application {
     /// An application whose sidecar answers at `signet_url`.
     #[must_use]
-    pub fn new(signet_url: String) -> Self {
+    pub(super) fn new(signet_url: String) -> Self {
         Self {
             signet_url,
             http: reqwest::Client::new(),
@@ -38,7 +38,7 @@ impl Application {
     ///
     /// # Errors
     /// Anything but 200.
-    pub async fn token(&self) -> Result<String, Unexpected> {
+    pub(super) async fn token(&self) -> Result<String, Unexpected> {
         let request = self
             .http
             .get(self.url("/v1/token"))
@@ -54,7 +54,7 @@ impl Application {
     ///
     /// # Errors
     /// Anything but 200, a token that does not hold among them.
-    pub async fn authorize(
+    pub(super) async fn authorize(
         &self,
         token: &str,
         action: &str,
@@ -71,7 +71,7 @@ impl Application {
     ///
     /// # Errors
     /// The sidecar cannot be reached.
-    pub async fn verify(&self, token: &str) -> Result<(u16, String), Unexpected> {
+    pub(super) async fn verify(&self, token: &str) -> Result<(u16, String), Unexpected> {
         let request = self
             .http
             .post(self.url("/v1/token/verify"))
@@ -90,7 +90,7 @@ impl Application {
     ///
     /// # Errors
     /// Anything but 200 with a number.
-    pub async fn id(&self, generator: &str) -> Result<u64, Unexpected> {
+    pub(super) async fn id(&self, generator: &str) -> Result<u64, Unexpected> {
         let text = text(self.http.get(self.url(&format!("/v1/ids/{generator}")))).await?;
         number(&text)
     }
@@ -99,7 +99,7 @@ impl Application {
     ///
     /// # Errors
     /// Anything but 200 with `count` numbers.
-    pub async fn ids(&self, generator: &str, count: usize) -> Result<Vec<u64>, Unexpected> {
+    pub(super) async fn ids(&self, generator: &str, count: usize) -> Result<Vec<u64>, Unexpected> {
         let url = self.url(&format!("/v1/ids/{generator}?count={count}"));
         let text = text(self.http.get(url)).await?;
         let ids: Vec<u64> = text.lines().map(number).collect::<Result<_, _>>()?;

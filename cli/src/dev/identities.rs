@@ -45,7 +45,7 @@ impl std::fmt::Display for ServiceAccount {
 
 /// A secret that stands for a caller; two random UUIDs, 244 random bits.
 #[must_use]
-pub fn new_bearer() -> String {
+pub(super) fn new_bearer() -> String {
     format!(
         "{}{}",
         uuid::Uuid::new_v4().simple(),
@@ -57,7 +57,7 @@ pub fn new_bearer() -> String {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_secret(folder: &Path, name: &str, content: &str) -> Result<PathBuf, Error> {
+pub(super) fn write_secret(folder: &Path, name: &str, content: &str) -> Result<PathBuf, Error> {
     let path = folder.join(name);
     let failed = |source| Error::State {
         path: path.clone(),
@@ -78,7 +78,7 @@ pub fn write_secret(folder: &Path, name: &str, content: &str) -> Result<PathBuf,
 ///
 /// # Errors
 /// The file cannot be read or written.
-pub fn master_key_file(folder: &Path) -> Result<PathBuf, Error> {
+pub(super) fn master_key_file(folder: &Path) -> Result<PathBuf, Error> {
     use base64::Engine as _;
     let path = folder.join("master.key");
     if path.exists() {

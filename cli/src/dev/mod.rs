@@ -10,13 +10,13 @@ use std::{net::TcpListener, path::PathBuf};
 
 use clap::Args;
 
+use self::watch::FolderWatch;
 pub use self::{
     environment::{Environment, start_logging},
     identities::ServiceAccount,
     reconcile::{Outcome, ResourceState},
     resources::{Declared, read},
 };
-use self::watch::FolderWatch;
 use crate::{error::Error, output};
 
 /// How to run Signet for development.

@@ -82,7 +82,7 @@ impl fmt::Display for ResourceState {
 }
 
 /// Calls central for the resources of files.
-pub struct Reconciler {
+pub(super) struct Reconciler {
     provisioner: Provisioner,
 }
 
@@ -91,7 +91,7 @@ impl Reconciler {
     ///
     /// # Errors
     /// The URL is none.
-    pub fn new(url: &str, token_file: std::path::PathBuf) -> Result<Self, Error> {
+    pub(super) fn new(url: &str, token_file: std::path::PathBuf) -> Result<Self, Error> {
         let settings = Settings {
             url: url.to_owned(),
             ca_pem: None,
@@ -105,7 +105,7 @@ impl Reconciler {
     }
 
     /// Takes away what `before` declared and `now` does not, then makes `now` hold.
-    pub async fn reconcile(&self, before: &Declared, now: &Declared) -> Vec<ResourceState> {
+    pub(super) async fn reconcile(&self, before: &Declared, now: &Declared) -> Vec<ResourceState> {
         self.remove(before, now).await;
         let mut states = self.round(now).await;
         for _ in 0..MOST_ROUNDS {

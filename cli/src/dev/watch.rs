@@ -11,7 +11,7 @@ use crate::error::Error;
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Watches one folder. Dropping it ends the watch.
-pub struct FolderWatch {
+pub(super) struct FolderWatch {
     changes: mpsc::Receiver<()>,
     _watcher: notify::RecommendedWatcher,
 }
@@ -21,7 +21,7 @@ impl FolderWatch {
     ///
     /// # Errors
     /// The system offers no watch for it.
-    pub fn start(folder: &Path) -> Result<Self, Error> {
+    pub(super) fn start(folder: &Path) -> Result<Self, Error> {
         let (sender, changes) = mpsc::channel(1);
         let failed = |error: notify::Error| Error::Program {
             program: "the watch of the resource files",
@@ -46,7 +46,7 @@ impl FolderWatch {
     }
 
     /// Waits for the next change, and for the quiet after it.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
