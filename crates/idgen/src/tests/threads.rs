@@ -1,5 +1,6 @@
 //! Many threads at one ring: every id once, and every id.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -104,6 +105,30 @@ fn eight_threads_share_what_another_pushes() {
     });
     every_id_once(taken, TOTAL);
     assert_eq!((ring.level(), ring.taken()), (0, TOTAL));
+}
+
+#[test]
+fn eight_threads_empty_one_large_range() {
+    // The fast path and nothing else, long enough for every pair of threads to meet in it.
+    const TOTAL: u64 = 2_000_000;
+    let ring = ring(TOTAL);
+    ring.push(Range::new(0, TOTAL, 1, 1).unwrap()).unwrap();
+    let start = Barrier::new(TAKERS as usize);
+    let taken = thread::scope(|scope| {
+        let takers: Vec<_> = (0..TAKERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    std::iter::from_fn(|| ring.take()).collect::<Vec<u64>>()
+                })
+            })
+            .collect();
+        takers
+            .into_iter()
+            .map(|taker| taker.join().unwrap())
+            .collect()
+    });
+    every_id_once(taken, TOTAL);
 }
 
 #[test]
