@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use crate::condition::Condition;
 use crate::defect::{Defect, DefectKind};
-use crate::limits::{
-    MAX_INHERITS, MAX_PATTERNS, MAX_RULES, MAX_SUBJECT_NAME_BYTES, MAX_SUBJECTS,
-};
+use crate::limits::{MAX_INHERITS, MAX_PATTERNS, MAX_RULES, MAX_SUBJECT_NAME_BYTES, MAX_SUBJECTS};
 use crate::names::{is_dns_label, is_dns_subdomain};
-use crate::pattern::{ActionPattern, ResourcePattern};
+use crate::pattern::{ActionPattern, Pattern, ResourcePattern};
 use crate::role::{Binding, Effect, Role, Rule, SubjectKind};
 
 /// Looks a role over by itself: names, patterns, conditions, sizes. Whether its parents exist is
@@ -155,14 +153,12 @@ fn examine_rule(
         &rule.resources,
         &format!("{field}.resources"),
         DefectKind::InvalidResource,
-        (ResourcePattern::parse, ResourcePattern::everything),
         defects,
     );
     let actions = patterns(
         &rule.actions,
         &format!("{field}.actions"),
         DefectKind::InvalidAction,
-        (ActionPattern::parse, ActionPattern::everything),
         defects,
     );
     let guard = match &rule.when {
@@ -189,13 +185,12 @@ fn examine_rule(
 }
 
 /// Reads the patterns of one field; one that cannot be read becomes the one that covers everything.
-fn patterns<Pattern>(
+fn patterns<P: Pattern>(
     texts: &[String],
     field: &str,
     kind: DefectKind,
-    (parse, everything): (fn(&str) -> Result<Pattern, String>, fn() -> Pattern),
     defects: &mut Vec<Defect>,
-) -> Box<[Pattern]> {
+) -> Box<[P]> {
     if texts.is_empty() {
         defects.push(Defect::new(
             DefectKind::EmptyRole,
@@ -205,11 +200,11 @@ fn patterns<Pattern>(
     }
     too_many(texts.len(), MAX_PATTERNS, field, "patterns", defects);
     let all = texts.len() > MAX_PATTERNS;
-    let mut patterns: Vec<Pattern> = texts
+    let mut patterns: Vec<P> = texts
         .iter()
         .take(MAX_PATTERNS)
         .enumerate()
-        .map(|(index, text)| match parse(text) {
+        .map(|(index, text)| match P::parse(text) {
             Ok(pattern) => pattern,
             Err(message) => {
                 defects.push(Defect::new(
@@ -217,12 +212,12 @@ fn patterns<Pattern>(
                     format!("{field}[{index}]"),
                     format!("the pattern `{}` {message}", shown(text)),
                 ));
-                everything()
+                P::everything()
             }
         })
         .collect();
     if all {
-        patterns.push(everything());
+        patterns.push(P::everything());
     }
     patterns.into_boxed_slice()
 }
@@ -301,13 +296,7 @@ fn subject_defect(binding: &Binding) -> Option<(&'static str, String)> {
     }
 }
 
-fn too_many(
-    count: usize,
-    most: usize,
-    field: &str,
-    what: &str,
-    defects: &mut Vec<Defect>,
-) {
+fn too_many(count: usize, most: usize, field: &str, what: &str, defects: &mut Vec<Defect>) {
     if count > most {
         defects.push(Defect::new(
             DefectKind::TooLarge,

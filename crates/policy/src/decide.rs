@@ -36,7 +36,7 @@ impl Policy {
         let numbers = self.numbers_of(request.subject);
         let mut evaluation = Evaluation::new(*request);
 
-        for (role, bound) in self.roles_by(&numbers) {
+        for (role, bound) in self.ways(&numbers) {
             for rule in &role.denies {
                 if !rule.covers(&segments, request.action) {
                     continue;
@@ -57,7 +57,7 @@ impl Policy {
         }
 
         let mut passed = Vec::new();
-        for (role, bound) in self.roles_by(&numbers) {
+        for (role, bound) in self.ways(&numbers).filter(|(_, bound)| !bound.broken) {
             for rule in &role.allows {
                 if !rule.covers(&segments, request.action) {
                     continue;
@@ -77,16 +77,14 @@ impl Policy {
         refused(nothing_allows(request, numbers.is_empty(), &passed))
     }
 
-    /// The roles with these numbers, each with the name of the bound role it comes through when that
-    /// is another.
-    fn roles_by<'p>(
+    /// The roles with these numbers, each with the bound role it comes through.
+    fn ways<'p>(
         &'p self,
         numbers: &'p [(RoleNumber, RoleNumber)],
-    ) -> impl Iterator<Item = (&'p ReadyRole, Option<&'p str>)> {
-        numbers.iter().map(|&(number, bound)| {
-            let through = (number != bound).then(|| self.roles[bound as usize].name.as_str());
-            (&self.roles[number as usize], through)
-        })
+    ) -> impl Iterator<Item = (&'p ReadyRole, &'p ReadyRole)> {
+        numbers
+            .iter()
+            .map(|&(number, bound)| (&self.roles[number as usize], &self.roles[bound as usize]))
     }
 }
 
@@ -104,13 +102,14 @@ fn decided(
     request: &Request<'_>,
     role: &ReadyRole,
     rule: &ReadyRule,
-    through: Option<&str>,
+    bound: &ReadyRole,
     because: &str,
 ) -> Decision {
     let verb = if allowed { "allows" } else { "denies" };
-    let inherited = match through {
-        Some(bound) => format!(", which role {bound} inherits,"),
-        None => String::new(),
+    let inherited = if bound.name == role.name {
+        String::new()
+    } else {
+        format!(", which role {} inherits,", bound.name)
     };
     Decision {
         allowed,
@@ -140,7 +139,10 @@ fn nothing_allows(request: &Request<'_>, no_role: bool, passed: &[Passed<'_>]) -
         reason.push_str(if position == 0 { ": " } else { "; " });
         reason.push_str(&match rule {
             Passed::NotMet(role, rule) => {
-                format!("the condition of rule {} of role {} is not met", rule.index, role.name)
+                format!(
+                    "the condition of rule {} of role {} is not met",
+                    rule.index, role.name
+                )
             }
             Passed::Failed(role, rule, failure) => format!(
                 "the condition of rule {} of role {} could not be evaluated: {failure}",

@@ -22,7 +22,7 @@ pub const MAX_ANCESTORS: usize = 64;
 pub const MAX_CONDITION_BYTES: usize = 4096;
 /// How deep a condition's expression may be nested, counted as the operators, calls, selections and
 /// brackets that stand around its innermost part.
-pub const MAX_CONDITION_DEPTH: usize = 32;
+pub const MAX_CONDITION_DEPTH: usize = 24;
 /// Bytes of a regular expression in a condition.
 pub const MAX_REGEX_BYTES: usize = 512;
 /// Bytes a regular expression of a condition may take once compiled.

@@ -19,6 +19,15 @@ use crate::limits::{
 /// Characters that other pattern languages use; refused, so that nobody believes they work here.
 const RESERVED: &[char] = &['?', '[', ']', '{', '}', '\\'];
 
+/// What both kinds of pattern have in common.
+pub(crate) trait Pattern: Sized {
+    /// Reads a pattern; the error is a sentence that says how to mend it.
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// The pattern that covers everything.
+    fn everything() -> Self;
+}
+
 /// A resource pattern, ready to match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResourcePattern(Box<[Segment]>);
@@ -40,9 +49,8 @@ enum Glob {
     Runs(Box<str>),
 }
 
-impl ResourcePattern {
-    /// Reads a pattern; the error is a sentence that says how to mend it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+impl Pattern for ResourcePattern {
+    fn parse(text: &str) -> Result<Self, String> {
         check_characters(text)?;
         let text = text.strip_prefix('/').unwrap_or(text);
         let mut segments = Vec::new();
@@ -73,11 +81,12 @@ impl ResourcePattern {
         Ok(Self(segments.into_boxed_slice()))
     }
 
-    /// The pattern that covers every resource.
-    pub(crate) fn everything() -> Self {
+    fn everything() -> Self {
         Self(Box::new([Segment::AnyDepth]))
     }
+}
 
+impl ResourcePattern {
     /// Whether it covers the resource with these segments.
     ///
     /// Goes back to the last `**` only, which is enough since a `**` further left could only take
@@ -113,9 +122,8 @@ impl ResourcePattern {
     }
 }
 
-impl ActionPattern {
-    /// Reads a pattern; the error is a sentence that says how to mend it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+impl Pattern for ActionPattern {
+    fn parse(text: &str) -> Result<Self, String> {
         check_characters(text)?;
         if text.contains('/') {
             return Err("has a slash; an action is one word, such as `read`".to_owned());
@@ -126,11 +134,12 @@ impl ActionPattern {
         Ok(Self(Glob::new(text)))
     }
 
-    /// The pattern that covers every action.
-    pub(crate) fn everything() -> Self {
+    fn everything() -> Self {
         Self(Glob::Any)
     }
+}
 
+impl ActionPattern {
     /// Whether it covers the action.
     pub(crate) fn matches(&self, action: &str) -> bool {
         self.0.matches(action)

@@ -37,9 +37,10 @@ impl Policy {
     /// Compiles the roles of one tenant. What is wrong comes back beside the policy, by
     /// `namespace/name`, and stops no other role.
     ///
-    /// A broken role gives nothing: its Allow rules are left out, and so are those of the roles that
-    /// inherit it, since what it would have denied is not known. It still takes away: its Deny rules
-    /// stay, and what cannot be read in them counts as matching.
+    /// A broken role gives nothing: its Allow rules are left out, as are those its subjects would have
+    /// through it and those of the roles that inherit it, since what it would have denied is not
+    /// known. It still takes away: its Deny rules stay, and what cannot be read in them counts as
+    /// matching.
     pub fn compile(roles: Vec<Role>) -> (Self, Vec<(String, Defect)>) {
         Self::default().update(roles)
     }
@@ -104,13 +105,13 @@ impl Policy {
     }
 
     /// Names of the roles a subject has, `namespace/name`, sorted: those it is bound to, by itself or
-    /// through its groups, and those they inherit. Broken roles are not among them.
+    /// through its groups, and those they inherit. Broken roles, and what comes only through them, are
+    /// not among them.
     pub fn roles_of(&self, subject: &Subject) -> Vec<String> {
         self.numbers_of(subject)
             .into_iter()
-            .map(|(number, _)| &self.roles[number as usize])
-            .filter(|role| !role.broken)
-            .map(|role| role.name.clone())
+            .filter(|(_, bound)| !self.roles[*bound as usize].broken)
+            .map(|(number, _)| self.roles[number as usize].name.clone())
             .collect()
     }
 
@@ -131,8 +132,11 @@ impl Policy {
             let lineage = self.roles[bound as usize].lineage.iter();
             numbers.extend(lineage.map(|number| (*number, bound)));
         }
-        // A role the subject is bound to itself comes before the same role through another.
-        numbers.sort_unstable_by_key(|&(number, bound)| (number, number != bound, bound));
+        // Of several ways to a role one that is not broken is kept, and the shortest if it can be.
+        numbers.sort_unstable_by_key(|&(number, bound)| {
+            let broken = self.roles[bound as usize].broken;
+            (number, broken, number != bound, bound)
+        });
         numbers.dedup_by_key(|&mut (number, _)| number);
         numbers
     }

@@ -99,9 +99,7 @@ fn check_tokens(tokens: &TokenSettings) -> Result<(), Refusal> {
             return Err(Refusal::of(
                 field,
                 Reason::InvalidAudience,
-                format!(
-                    "an audience has 1 to {MAX_AUDIENCE_BYTES} bytes and no white space"
-                ),
+                format!("an audience has 1 to {MAX_AUDIENCE_BYTES} bytes and no white space"),
             ));
         }
         if tokens.audiences[..index].contains(audience) {

@@ -177,7 +177,10 @@ fn missing(state: &State, kid: &str) -> Refusal {
     }
     Refusal::new(
         Reason::KeyNotFound,
-        format!("the tenant has no key `{}`; add it first", kid.escape_debug()),
+        format!(
+            "the tenant has no key `{}`; add it first",
+            kid.escape_debug()
+        ),
     )
 }
 

@@ -157,7 +157,16 @@ mod tests {
 
     #[test]
     fn letters_go_on_after_z() {
-        let cases = [(0, "a"), (1, "b"), (25, "z"), (26, "aa"), (51, "az"), (52, "ba"), (701, "zz"), (702, "aaa")];
+        let cases = [
+            (0, "a"),
+            (1, "b"),
+            (25, "z"),
+            (26, "aa"),
+            (51, "az"),
+            (52, "ba"),
+            (701, "zz"),
+            (702, "aaa"),
+        ];
         for (number, expected) in cases {
             assert_eq!(letters(number), expected);
         }

@@ -98,9 +98,7 @@ impl State {
 
     /// The key that signs.
     pub fn active_key(&self) -> Option<&Key> {
-        self.keys
-            .iter()
-            .find(|key| key.phase() == KeyPhase::Active)
+        self.keys.iter().find(|key| key.phase() == KeyPhase::Active)
     }
 
     /// The key set to publish, oldest key first. Empty when the tenant is not open.

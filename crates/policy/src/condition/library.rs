@@ -47,8 +47,14 @@ pub(super) const MACROS: &[(&str, &str)] = &[
     ("has", "has(request.amount)"),
     ("all", "request.items.all(item, item.price < 100)"),
     ("exists", "request.items.exists(item, item.price < 100)"),
-    ("exists_one", "request.items.exists_one(item, item.price < 100)"),
-    ("existsOne", "request.items.exists_one(item, item.price < 100)"),
+    (
+        "exists_one",
+        "request.items.exists_one(item, item.price < 100)",
+    ),
+    (
+        "existsOne",
+        "request.items.exists_one(item, item.price < 100)",
+    ),
     ("map", "request.items.map(item, item.price)"),
     ("filter", "request.items.filter(item, item.price < 100)"),
 ];

@@ -8,6 +8,8 @@
 //! CEL's language definition: <https://github.com/google/cel-spec/blob/master/doc/langdef.md>.
 
 mod evaluation;
+#[cfg(test)]
+mod hostile;
 mod library;
 mod prepare;
 mod references;
@@ -16,8 +18,8 @@ mod shape;
 mod tests;
 mod values;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 
 use cel::{Env, IdedExpr};
 use regex::Regex;
@@ -88,16 +90,33 @@ impl Condition {
     }
 }
 
+/// Stack for the parser, which takes some hundred kilobytes a bracket when it is not optimised: more
+/// than the threads of a server have to spare. Only what is touched is ever backed by memory.
+const PARSER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Parses on a thread of its own, for its stack, and since a panic of the parser ends only it.
+///
 /// Parses twice: without macros to see whether the text is CEL at all, since expanding a macro of a
 /// text that is not may panic in the parser; then with them.
 fn parse(source: &str) -> Result<IdedExpr, String> {
     let attempt = |env: &Env| {
-        catch_unwind(AssertUnwindSafe(|| env.parser().parse(source)))
-            .map_err(|_| "cannot be read as CEL; write it more simply".to_owned())?
+        env.parser()
+            .parse(source)
             .map_err(|errors| syntax_error(&errors))
     };
-    attempt(library::without_macros())?;
-    attempt(library::environment())
+    thread::scope(|scope| {
+        let parser = thread::Builder::new()
+            .name("condition-parser".to_owned())
+            .stack_size(PARSER_STACK_BYTES)
+            .spawn_scoped(scope, || {
+                attempt(library::without_macros())?;
+                attempt(library::environment())
+            })
+            .map_err(|error| format!("cannot be read now, for want of a thread: {error}"))?;
+        parser
+            .join()
+            .unwrap_or_else(|_| Err("cannot be read as CEL; write it more simply".to_owned()))
+    })
 }
 
 fn syntax_error(errors: &cel::ParseErrors) -> String {

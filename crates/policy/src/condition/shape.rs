@@ -186,6 +186,9 @@ fn is_raw(before: &[u8]) -> bool {
         .rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
         .map_or(0, |at| at + 1);
     let prefix = &before[start..];
-    prefix.len() <= 2 && prefix.iter().any(|byte| matches!(byte, b'r' | b'R'))
-        && prefix.iter().all(|byte| matches!(byte, b'r' | b'R' | b'b' | b'B'))
+    prefix.len() <= 2
+        && prefix.iter().any(|byte| matches!(byte, b'r' | b'R'))
+        && prefix
+            .iter()
+            .all(|byte| matches!(byte, b'r' | b'R' | b'b' | b'B'))
 }

@@ -105,10 +105,7 @@ fn convert<'v>(
                 HashMap::with_capacity(object.len());
             for (name, member) in object {
                 allowance.take(name.len())?;
-                members.insert(
-                    name.as_str().into(),
-                    convert(member, allowance, depth + 1)?,
-                );
+                members.insert(name.as_str().into(), convert(member, allowance, depth + 1)?);
             }
             Box::new(CelMap::from(members))
         }
