@@ -40,7 +40,7 @@ fn declare(
     if !context.tenant_open {
         let message = "there is no open tenant of this name: apply the Tenant first";
         return Err(
-            Refusal::new(Reason::UnknownTenant, Some("spec.tenant"), message).that_may_heal(),
+            Refusal::new(Reason::TenantNotFound, Some("spec.tenant"), message).that_may_heal(),
         );
     }
     if !context.namespace_admitted {

@@ -8,7 +8,7 @@ use crate::ErrorCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// The tenant does not exist, or is closed.
-    UnknownTenant,
+    TenantNotFound,
     /// The tenant does not take the namespace.
     NamespaceNotAdmitted,
     /// Start and maximum make no segment, or ids too large.
@@ -44,7 +44,7 @@ impl Reason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::UnknownTenant => "UnknownTenant",
+            Self::TenantNotFound => "TenantNotFound",
             Self::NamespaceNotAdmitted => "NamespaceNotAdmitted",
             Self::InvalidSegment => "InvalidSegment",
             Self::InvalidStep => "InvalidStep",

@@ -59,7 +59,7 @@ fn a_tenant_that_is_missing_may_come() {
         spec: segment(1, 1000, 10),
         context,
     };
-    let expected = (Reason::UnknownTenant, field("spec.tenant"), true);
+    let expected = (Reason::TenantNotFound, field("spec.tenant"), true);
     assert_eq!(reason(&State::default(), command), expected);
     let context = Context {
         namespace_admitted: false,
@@ -386,7 +386,7 @@ fn a_removed_generator_keeps_what_it_handed_out_and_nothing_else() {
 #[test]
 fn reasons_are_words_of_their_own() {
     let words = [
-        Reason::UnknownTenant,
+        Reason::TenantNotFound,
         Reason::NamespaceNotAdmitted,
         Reason::InvalidSegment,
         Reason::InvalidStep,
