@@ -144,13 +144,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         metrics: metrics.clone(),
     });
     let address = config.webhook_address();
-    let serving = webhook::serve(
-        address,
-        injector,
-        trust.clone(),
-        grace / 2,
-        shutdown.clone(),
-    );
+    let serving = webhook::serve(address, injector, trust.clone(), grace, shutdown.clone());
     tasks.spawn("webhook", async move { Ok(serving.await?) });
     {
         let (health, shutdown) = (Arc::clone(&health), shutdown.clone());

@@ -77,3 +77,26 @@ fn with_verdict(generator: &IdGenerator, verdict: &Verdict, now: Timestamp) -> I
         ..before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_left_follows_central_without_news() {
+        let mut generator: IdGenerator = serde_json::from_value(json!({
+            "apiVersion": "signet.dev/v1alpha1", "kind": "IdGenerator",
+            "metadata": {"name": "order-id", "namespace": "shop", "generation": 1},
+            "spec": {"tenant": "acme", "segment": {"max": 1000}},
+        }))
+        .unwrap();
+        let applied = |next, remaining| Ok(Applied { next, remaining });
+        let first = status(&generator, &applied(1, 1000), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!((first.next, first.remaining), (Some(1), Some(1000)));
+        generator.status = Some(first.clone());
+        let second = status(&generator, &applied(501, 500), Timestamp::now()).unwrap();
+        assert_eq!((second.next, second.remaining), (Some(501), Some(500)));
+        assert_eq!(second.conditions, first.conditions);
+    }
+}

@@ -9,6 +9,8 @@ mod denial;
 mod opt_in;
 mod overrides;
 mod patch;
+#[cfg(test)]
+mod properties;
 mod quantity;
 mod tenant;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::api::Api;
@@ -24,6 +25,8 @@ use crate::watch::{Guarded, Watch, Watched};
 
 /// Reconciliations of one kind that may be under way at once.
 const CONCURRENCY: u16 = 16;
+/// For one reconciliation, all its calls together.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A kind that is reconciled into central.
 pub(crate) trait Reconciled:
@@ -89,7 +92,8 @@ async fn reconcile<K: Reconciled>(
             .reconcile_seconds
             .with_label_values(&[&kind])
             .start_timer();
-        let result = step(&object, &context).await;
+        let result = tokio::time::timeout(TIMEOUT, step(&object, &context)).await;
+        let result = result.unwrap_or(Err(ReconcileError::TimedOut(TIMEOUT.as_secs())));
         timer.observe_duration();
         let outcome = match &result {
             Ok(Some(outcome)) => *outcome,

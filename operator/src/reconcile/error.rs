@@ -20,6 +20,9 @@ pub(crate) enum ReconcileError {
     /// Another replica may lead by now.
     #[error("SIGNET-OPERATOR-0032: this replica does not lead any more")]
     NotLeading,
+    /// The API server or central did not answer.
+    #[error("SIGNET-OPERATOR-0034: it took longer than {0} seconds")]
+    TimedOut(u64),
     /// The finalizer could not be set or taken away.
     #[error("SIGNET-OPERATOR-0033: the finalizer was not changed: {0}")]
     Finalizer(String),
@@ -33,6 +36,7 @@ impl ReconcileError {
             Self::Status(_) => "SIGNET-OPERATOR-0030",
             Self::Undecodable(_) => "SIGNET-OPERATOR-0031",
             Self::NotLeading => "SIGNET-OPERATOR-0032",
+            Self::TimedOut(_) => "SIGNET-OPERATOR-0034",
             Self::Finalizer(_) => "SIGNET-OPERATOR-0033",
         }
     }

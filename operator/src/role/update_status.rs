@@ -76,3 +76,52 @@ fn with_verdict(role: &Role, verdict: &Verdict, now: Timestamp) -> RoleStatus {
         ..before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalid::InvalidResource;
+    use crds::Phase;
+    use serde_json::json;
+
+    fn role(status: Option<RoleStatus>) -> Role {
+        let mut role: Role = serde_json::from_value(json!({
+            "apiVersion": "signet.dev/v1alpha1", "kind": "Role",
+            "metadata": {"name": "reader", "namespace": "shop", "generation": 1},
+            "spec": {"tenant": "acme", "rules": []},
+        }))
+        .unwrap();
+        role.status = status;
+        role
+    }
+
+    #[test]
+    fn a_role_that_waits_says_for_what_and_is_healed_by_an_answer() {
+        let missing = InvalidResource::missing("TenantNotFound", "spec.tenant", "create it");
+        let refused = Err(ProvisionError::Refused(missing));
+        let waiting = status(&role(None), &refused, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(waiting.phase, Some(Phase::Waiting));
+        assert_eq!(waiting.conditions[0].message, "spec.tenant: create it");
+        assert_eq!(waiting.bound_subjects, None);
+        let applied = Ok(Applied { subjects: 3 });
+        let healed = status(&role(Some(waiting)), &applied, Timestamp::now()).unwrap();
+        assert_eq!(
+            (healed.phase, healed.bound_subjects),
+            (Some(Phase::Ready), Some(3))
+        );
+    }
+
+    #[test]
+    fn a_deletion_that_waits_for_central_says_so() {
+        let lost = ProvisionError::Unavailable {
+            message: "refused".into(),
+        };
+        let status = with_verdict(&role(None), &Verdict::releasing(&lost), Timestamp::now());
+        assert_eq!(status.phase, Some(Phase::Deleting));
+        assert!(
+            status.conditions[0]
+                .message
+                .contains("deletion waits for central")
+        );
+    }
+}

@@ -43,8 +43,9 @@ impl WebhookError {
     }
 }
 
-/// Serves the webhook until cancelled, then lets calls in flight end within `grace`. A certificate
-/// that comes through `trust` is taken for new connections at once.
+/// Serves the webhook until cancelled, and on for a quarter of `grace`, since the API server goes on
+/// calling until the Service has forgotten this replica; then lets calls in flight end within half
+/// of it. A certificate that comes through `trust` is taken for new connections at once.
 ///
 /// # Errors
 /// When the first certificate cannot be used or the address not be listened on.
@@ -81,7 +82,11 @@ pub async fn serve(
             }
         }
     }
-    handle.graceful_shutdown(Some(grace));
+    tokio::select! {
+        ended = &mut server => return Ok(ended?),
+        () = tokio::time::sleep(grace / 4) => {}
+    }
+    handle.graceful_shutdown(Some(grace / 2));
     Ok(server.await?)
 }
 
