@@ -12,6 +12,8 @@
 //! AdmissionReview → [`webhook`] → [`injection`] (pure) → a JSON patch. Only the replica that the
 //! [`election`] chose reconciles; the webhook answers on all.
 
+#[cfg(test)]
+mod api_double;
 pub mod certificates;
 mod config;
 mod coverage;

@@ -149,3 +149,33 @@ fn keys_are_not_shown() {
     let authority = authority(now()).unwrap();
     assert!(!format!("{authority:?}").contains("PRIVATE"));
 }
+
+#[tokio::test]
+async fn replicas_that_start_together_agree_on_one_set() {
+    let client = crate::api_double::client();
+    let replica = || {
+        let metrics = crate::Metrics::new().unwrap();
+        Certificates::new(client.clone(), "signet-system", "signet-injector", metrics)
+    };
+    let replicas = [replica(), replica(), replica()];
+    let trusts = futures::future::join_all(
+        replicas
+            .iter()
+            .map(|replica| async { replica.ensure(Horizon::Now).await.unwrap() }),
+    )
+    .await;
+    assert!(trusts.iter().all(|trust| *trust == trusts[0]));
+    assert_eq!(replica().ensure(Horizon::Ahead).await.unwrap(), trusts[0]);
+    let now = OffsetDateTime::now_utc();
+    let authority = Pair {
+        certificate: trusts[0].authority.clone(),
+        key: String::new(),
+    };
+    verified(
+        &authority,
+        &trusts[0].webhook,
+        "signet-operator.signet-system.svc",
+        now,
+    )
+    .unwrap();
+}

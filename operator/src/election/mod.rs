@@ -6,6 +6,8 @@
 
 mod fence;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, SystemTime};
 
