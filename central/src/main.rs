@@ -6,15 +6,23 @@ use central::{Authenticator, Config, KubernetesAuthenticator, StartError, Static
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    let filter = tracing_subscriber::EnvFilter::new(&config.log);
+    let (filter, refused) = match EnvFilter::try_new(&config.log) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)
         .init();
+    if let Some(error) = refused {
+        tracing::error!("--log: {error}; give filters such as central=debug,info");
+        return ExitCode::FAILURE;
+    }
     // An error means that a provider is installed already, and there is only this one to install.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match run(config).await {

@@ -204,16 +204,13 @@ async fn a_stream_of_another_part_is_passed_over() {
     assert!(!fixture.directory.realm("acme").unwrap().exists());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_position_that_does_not_come_is_not_waited_for_for_ever() {
-    let metrics = Arc::new(Metrics::new().unwrap());
-    let store = Fixture::new().await.store;
-    let directory = Directory::new(store, metrics);
+    let fixture = Fixture::new().await;
+    tokio::time::pause();
 
-    let waited = tokio::time::timeout(Duration::from_secs(60), directory.reached_soon(Position(7)));
+    let waited = fixture.directory.reached_soon(Position(7));
+    let waited = tokio::time::timeout(Duration::from_secs(60), waited).await;
 
-    assert_eq!(
-        waited.await.unwrap().unwrap_err().code(),
-        "SIGNET-CENTRAL-0012"
-    );
+    assert_eq!(waited.unwrap().unwrap_err().code(), "SIGNET-CENTRAL-0012");
 }

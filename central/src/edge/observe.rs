@@ -101,7 +101,7 @@ pub(crate) async fn call(
         });
     }
 
-    let status = outcome(&response);
+    let status = outcome(&response, grpc);
     metrics
         .requests
         .with_label_values(&[route.as_str(), status.as_str()])
@@ -184,10 +184,12 @@ fn route(request: &Request) -> String {
     format!("{service}/{method}")
 }
 
-/// The outcome as a label: the gRPC code of a gRPC answer, else the HTTP status.
-fn outcome(response: &Response) -> String {
+/// The outcome as a label: the gRPC code of a gRPC answer, else the HTTP status. An answer that has
+/// no gRPC code at its head went well so far.
+fn outcome(response: &Response, grpc: bool) -> String {
     match response.headers().get(Status::GRPC_STATUS) {
         Some(status) => format!("{:?}", Code::from_bytes(status.as_bytes())),
+        None if grpc && response.status() == StatusCode::OK => format!("{:?}", Code::Ok),
         None => response.status().as_u16().to_string(),
     }
 }

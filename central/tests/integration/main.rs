@@ -5,11 +5,15 @@
 //! names a server on which databases may be made. `SIGNET_TEST_REQUIRE=postgres` makes its absence a
 //! failure.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod administration;
 mod allocation;
 mod anonymous;
 mod exchange;
 mod kill;
+mod kubernetes;
+mod outage;
 mod provisioning;
 mod replicas;
 mod restart;

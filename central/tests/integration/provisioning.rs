@@ -24,6 +24,7 @@ on_each_store!(
     what_waits_for_a_tenant_may_heal,
     what_is_deleted_is_gone_and_deleting_again_changes_nothing,
     a_closed_tenant_that_is_declared_again_gets_a_new_key,
+    a_released_tenant_goes_on_as_it_is,
 );
 
 async fn a_tenant_is_declared_with_its_first_key(database: Database) {
@@ -279,6 +280,40 @@ async fn a_closed_tenant_that_is_declared_again_gets_a_new_key(database: Databas
 
     assert_ne!(applied_tenant(answer.unwrap()).active_key, before);
     assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
+}
+
+async fn a_released_tenant_goes_on_as_it_is(database: Database) {
+    let central = Central::on(&database).await;
+    central.furnish().await;
+    let mut provision = central.provision().await;
+    let before = central.look("/api/v1/tenants/acme/keys").await;
+
+    let request = DeleteTenantRequest {
+        name: "acme".into(),
+        deletion_policy: DeletionPolicy::Retain.into(),
+    };
+    let answer = provision
+        .delete_tenant(with_bearer(OPERATOR, request))
+        .await
+        .unwrap();
+
+    assert!(answer.into_inner().changed);
+    assert_eq!(
+        central.look("/api/v1/tenants/acme").await["standing"],
+        "released"
+    );
+    assert_eq!(central.look("/api/v1/tenants/acme/keys").await, before);
+    assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
+    // A deletion has to say what it means.
+    let request = DeleteTenantRequest {
+        name: "acme".into(),
+        deletion_policy: 0,
+    };
+    let status = provision
+        .delete_tenant(with_bearer(OPERATOR, request))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

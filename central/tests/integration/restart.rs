@@ -46,7 +46,8 @@ async fn another_master_key_does_not_start(database: Database) {
     first.furnish().await;
     first.running.stop().await.unwrap();
 
-    let config = Secrets::new().config(&database, &[]);
+    let others = Secrets::new();
+    let config = others.config(&database, &[]);
     let nobody = std::sync::Arc::new(StaticAuthenticator::default());
     let error = ::central::start(config, nobody)
         .await

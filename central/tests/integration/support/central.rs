@@ -84,6 +84,8 @@ pub(crate) struct Central {
     pub(crate) running: Running,
     pub(crate) callers: Arc<StaticAuthenticator>,
     pub(crate) http: reqwest::Client,
+    /// Keeps a database that is a file from going while it is in use.
+    _database: Database,
 }
 
 impl Central {
@@ -115,6 +117,7 @@ impl Central {
             running,
             callers,
             http: reqwest::Client::new(),
+            _database: database.clone(),
         }
     }
 
