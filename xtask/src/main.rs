@@ -19,6 +19,7 @@ mod cluster;
 mod components;
 mod demo;
 mod generate;
+mod http;
 mod images;
 mod packages;
 mod paths;

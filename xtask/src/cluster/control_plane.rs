@@ -1,6 +1,7 @@
 //! How each program of the cluster is called.
 
 use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use super::layout::{Layout, NODE, NODE_ADDRESS, SERVICE_NETWORK};
 use crate::components::Built;
 use crate::process;
 
-pub(super) const ETCD_ADDRESS: &str = "127.0.0.1:2379";
+pub(super) const ETCD_ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2379);
 
 /// The programs of the cluster, in the order they start in.
 pub(super) const NAMES: [&str; 7] = [

@@ -1,8 +1,7 @@
 //! From nothing to a cluster that answers names, in a few seconds.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
@@ -17,7 +16,7 @@ use super::layout::{Layout, PORTS};
 use super::{configuration, containerd, control_plane, kubectl, pki};
 use crate::components::{self, Built};
 use crate::progress::Steps;
-use crate::{packages, paths, process};
+use crate::{http, packages, paths, process};
 
 /// The components a cluster runs on.
 struct Parts {
@@ -134,19 +133,8 @@ fn free_ports() -> Result<()> {
 }
 
 fn etcd_healthy() -> bool {
-    let address: SocketAddr = match control_plane::ETCD_ADDRESS.parse() {
-        Ok(address) => address,
-        Err(_) => return false,
-    };
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.contains(r#""health":"true""#))
+    let health = http::get(control_plane::ETCD_ADDRESS.into(), "/health");
+    health.is_ok_and(|answer| answer.contains(r#""health":"true""#))
 }
 
 fn api_server_ready(layout: &Layout) -> Result<bool> {

@@ -1,5 +1,6 @@
 //! The story on a real cluster: install, apply, inject, ask from inside a pod.
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cluster::{self, Layout};
 use crate::images::{self, Listing};
 use crate::progress::Steps;
-use crate::{components, paths, process};
+use crate::{components, http, paths, process};
 
 const SYSTEM: &str = "signet-system";
 const NAMESPACE: &str = "shop";
@@ -41,7 +42,7 @@ pub(crate) fn run(keep: bool) -> Result<()> {
     let pod = steps.run("an application in namespace shop, with its sidecar", || {
         start_application(&layout, images.image("signet-e2e-app")?)
     })?;
-    tell(&layout, &pod)?;
+    tell(&pod)?;
     if keep {
         println!("\nIt is left running: eval \"$(cargo xtask cluster env)\"; kubectl get pods -A");
         println!("`cargo xtask cluster down` ends it.");
@@ -99,8 +100,14 @@ fn ready(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Starts it and gives the name of its pod.
-fn start_application(layout: &Layout, image: &str) -> Result<String> {
+/// The application's pod. The bridge that pods hang on is this machine's, so they can be called.
+struct Pod {
+    name: String,
+    control: SocketAddr,
+}
+
+/// Starts it and gives its pod.
+fn start_application(layout: &Layout, image: &str) -> Result<Pod> {
     let apply = |manifest: Value| -> Result<()> {
         let mut command = kubectl(layout)?;
         command.args(["apply", "--namespace", NAMESPACE, "--filename", "-"]);
@@ -121,9 +128,15 @@ fn start_application(layout: &Layout, image: &str) -> Result<String> {
     process::output(rollout.arg(format!("deployment/{APPLICATION}")))?;
     let mut pods = kubectl(layout)?;
     pods.args(["--namespace", NAMESPACE, "get", "pods", "--selector"]);
-    pods.arg(format!("app={APPLICATION}"))
-        .args(["--output=jsonpath={.items[0].metadata.name}"]);
-    process::output(&mut pods)
+    pods.arg(format!("app={APPLICATION}"));
+    pods.arg("--output=jsonpath={.items[0].metadata.name} {.items[0].status.podIP}");
+    let said = process::output(&mut pods)?;
+    let (name, address) = said.split_once(' ').context("the application has no pod")?;
+    let control = SocketAddr::new(address.parse().context("the pod's address")?, 8080);
+    Ok(Pod {
+        name: name.to_owned(),
+        control,
+    })
 }
 
 fn deployment(image: &str) -> Value {
@@ -163,9 +176,9 @@ fn deployment(image: &str) -> Value {
     })
 }
 
-fn tell(layout: &Layout, pod: &str) -> Result<()> {
-    let ask = |request: &Value| from_inside(layout, pod, request);
-    println!("\nFrom inside {NAMESPACE}/{pod}, on localhost:");
+fn tell(pod: &Pod) -> Result<()> {
+    let ask = |request: &Value| from_inside(pod, request);
+    println!("\nFrom inside {NAMESPACE}/{}, on localhost:", pod.name);
     let answer = ask(&json!({
         "method": "GET",
         "url": format!("{SIDECAR}/v1/token"),
@@ -212,15 +225,11 @@ fn tell(layout: &Layout, pod: &str) -> Result<()> {
 }
 
 /// Has the application in `pod` perform `request`; gives the body of a good answer.
-fn from_inside(layout: &Layout, pod: &str, request: &Value) -> Result<String> {
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/request");
-    let mut create = kubectl(layout)?;
-    create.args(["create", "--raw", &path, "--filename", "-"]);
-    let answer = process::feed(&mut create, request.to_string().as_bytes())?;
+fn from_inside(pod: &Pod, request: &Value) -> Result<String> {
+    let answer = http::post(pod.control, "/request", &request.to_string())?;
     let answer: Value = serde_json::from_str(&answer).context("the application's answer")?;
-    let body = answer["body"].as_str().unwrap_or_default().to_owned();
     match answer["status"].as_u64() {
-        Some(200) => Ok(body),
+        Some(200) => Ok(answer["body"].as_str().unwrap_or_default().to_owned()),
         _ => bail!("{} answered: {answer}", request["url"]),
     }
 }
