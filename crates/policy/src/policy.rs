@@ -12,6 +12,47 @@ use crate::role::{Effect, Role};
 
 /// All roles of one tenant, ready to decide. Shared between threads by reference; replaced as a whole
 /// when a role changes.
+///
+/// ```
+/// use policy::{Binding, Effect, Policy, Request, Role, Rule, Subject, SubjectKind};
+/// use serde_json::{Value, json};
+///
+/// let role = Role {
+///     namespace: "shop".to_owned(),
+///     name: "order-writer".to_owned(),
+///     inherits: vec![],
+///     rules: vec![Rule {
+///         effect: Effect::Allow,
+///         resources: vec!["orders/*".to_owned()],
+///         actions: vec!["create".to_owned()],
+///         when: Some("request.amount < 1000".to_owned()),
+///     }],
+///     subjects: vec![Binding {
+///         kind: SubjectKind::ServiceAccount,
+///         name: "checkout".to_owned(),
+///         namespace: None,
+///     }],
+/// };
+/// let (policy, defects) = Policy::compile(vec![role]);
+/// assert!(defects.is_empty());
+///
+/// let subject = Subject {
+///     kind: SubjectKind::ServiceAccount,
+///     name: "checkout".to_owned(),
+///     namespace: Some("shop".to_owned()),
+///     groups: vec![],
+///     claims: Value::Null,
+/// };
+/// let decision = policy.decide(&Request {
+///     subject: &subject,
+///     resource: "orders/42",
+///     action: "create",
+///     request: &json!({"amount": 250}),
+///     environment: &json!({}),
+/// });
+/// assert!(decision.allowed);
+/// assert_eq!(decision.reason, "rule 0 of role shop/order-writer allows create on orders/42");
+/// ```
 #[derive(Debug, Default)]
 pub struct Policy {
     /// Sorted by name, so that the same roles always give the same answer, whatever order they came in.

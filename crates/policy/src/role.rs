@@ -28,6 +28,14 @@ pub struct Rule {
     /// characters elsewhere (`order:*`).
     pub actions: Vec<String>,
     /// A CEL expression that must be true for the rule to apply. None: the rule always applies.
+    ///
+    /// It knows `subject` (an object: `kind`, `name`, `namespace`, `groups`, `claims`), `resource` and
+    /// `action` (texts), `request` and `environment` (objects); the macros `has`, `all`, `exists`,
+    /// `exists_one`, `map` and `filter`; and of CEL's functions `size`, `contains`, `startsWith`,
+    /// `endsWith`, `matches` (with the pattern written out), `int`, `uint`, `double`, `string`, `bool`,
+    /// `timestamp`, `duration`, and the `get…` of the last two. Whole numbers and fractions compare
+    /// with each other; a member that is missing makes the condition fail, unless `has` asks first.
+    /// [`crate::limits`] says how large it may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
 }
