@@ -135,6 +135,8 @@ pub(crate) enum ServiceError {
     NoActiveKey(String),
     #[error("this replica serves as many streams as it may; try again, another may have room")]
     TooManyStreams,
+    #[error("this replica has just started and still reads what was written before; try again")]
+    CatchingUp,
     #[error("an internal error; the log tells more under the request id")]
     Internal(String),
 }
@@ -158,7 +160,8 @@ impl ServiceError {
             Self::Contended => "SIGNET-CENTRAL-0013",
             Self::NoActiveKey(_) => "SIGNET-CENTRAL-0014",
             Self::TooManyStreams => "SIGNET-CENTRAL-0015",
-            Self::Internal(_) => "SIGNET-CENTRAL-0016",
+            Self::CatchingUp => "SIGNET-CENTRAL-0016",
+            Self::Internal(_) => "SIGNET-CENTRAL-0017",
         }
     }
 
@@ -177,6 +180,7 @@ impl ServiceError {
             | Self::TimedOut
             | Self::Behind(_)
             | Self::Contended
+            | Self::CatchingUp
             | Self::NoActiveKey(_)
             | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -199,6 +203,7 @@ impl ServiceError {
             | Self::AuthenticationUnavailable
             | Self::Behind(_)
             | Self::Contended
+            | Self::CatchingUp
             | Self::NoActiveKey(_) => tonic::Code::Unavailable,
             Self::Internal(_) => tonic::Code::Internal,
         }

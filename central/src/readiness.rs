@@ -9,10 +9,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{directory::Directory, metrics::Metrics};
+use crate::{directory::Directory, error::ServiceError, metrics::Metrics};
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait of a call that came before the read models had caught up.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// One lost probe is a hiccup; this many in a row are an outage.
 const PROBES_LOST: u32 = 2;
 
@@ -53,6 +55,17 @@ impl Readiness {
     pub(crate) async fn ready(&self) {
         // The sender is ours, so that the wait cannot fail.
         let _ = self.0.subscribe().wait_for(|state| state.is_ready()).await;
+    }
+
+    /// Returns when the read models can be trusted: while they still replay what was written before,
+    /// they show tenants as they once were. Waits a little, since it rarely takes long.
+    pub(crate) async fn trustworthy(&self) -> Result<(), ServiceError> {
+        if self.state().caught_up {
+            return Ok(());
+        }
+        let mut changes = self.0.subscribe();
+        let waited = timeout(PATIENCE, changes.wait_for(|state| state.caught_up)).await;
+        waited.map(|_| ()).map_err(|_| ServiceError::CatchingUp)
     }
 
     /// No new work from here on.
@@ -150,7 +163,24 @@ impl StoreProbe {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::Readiness;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_answered_from_read_models_that_still_replay() {
+        let readiness = Readiness::default();
+
+        let refused = timeout(Duration::from_secs(60), readiness.trustworthy())
+            .await
+            .unwrap();
+        assert_eq!(refused.unwrap_err().code(), "SIGNET-CENTRAL-0016");
+
+        let (waited, ()) = tokio::join!(readiness.trustworthy(), async { readiness.caught_up() });
+        assert!(waited.is_ok());
+    }
 
     #[test]
     fn ready_is_store_and_read_models_and_not_draining() {

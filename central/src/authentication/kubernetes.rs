@@ -81,7 +81,11 @@ impl KubernetesAuthenticator {
         };
         let api: Api<TokenReview> = Api::all(self.client.clone());
         let answer = bounded(api.create(&PostParams::default(), &review)).await?;
-        Ok(answer.status.unwrap_or_default())
+        let status = answer.status.unwrap_or_default();
+        if let Some(error) = &status.error {
+            tracing::debug!(error, "the API server does not accept a token");
+        }
+        Ok(status)
     }
 
     async fn pod(&self, bound: &BoundAccount) -> Result<Option<Pod>, AuthenticationError> {

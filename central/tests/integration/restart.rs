@@ -1,9 +1,17 @@
 //! What was committed is there after a restart; what was not given before is given after.
 
 use ::central::StaticAuthenticator;
+use eventstore::{Append, ExpectedVersion, NewEvent, StreamKey, StreamWrite};
+use protocol::v1::{ExchangeTokenRequest, sync_client::SyncClient};
+use tonic::Code;
 
 use crate::support::{
-    Central, Database, Secrets, central::CHECKOUT, clients::range, on_each_store,
+    Central, Database, Secrets,
+    central::{CHECKOUT, OPERATOR, callers},
+    clients::range,
+    on_each_store,
+    samples::tenant,
+    with_bearer,
 };
 
 on_each_store!(
@@ -55,4 +63,52 @@ async fn another_master_key_does_not_start(database: Database) {
         .expect("it started");
 
     assert_eq!(error.code(), "SIGNET-CENTRAL-0102");
+}
+
+/// A replica that still replays must not hand out what the past allowed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_is_never_answered_from() {
+    let (secrets, database) = (Secrets::new(), Database::sqlite());
+    let first = Central::start(&secrets, &database, &[]).await;
+    first.furnish().await;
+    let mut provision = first.provision().await;
+    let request = with_bearer(OPERATOR, tenant("acme", &["other"]));
+    // Long after the namespace left the tenant.
+    let left = async |events: usize| {
+        let store = eventstore::open(&database.url, eventstore::Options::default())
+            .await
+            .unwrap();
+        let mut passed = vec![];
+        for _ in 0..events {
+            passed.push(NewEvent::new("InvoiceSent", 1, serde_json::json!({})));
+        }
+        let stream = StreamKey::new("acme", "invoice", "1");
+        let write = StreamWrite {
+            stream,
+            expected: ExpectedVersion::Any,
+            events: passed,
+        };
+        store.append(Append(vec![write])).await.unwrap();
+        store.close().await;
+    };
+    left(3000).await;
+    provision.apply_tenant(request).await.unwrap();
+    left(10).await;
+    first.running.stop().await.unwrap();
+
+    let config = secrets.config(&database, &[]);
+    let callers = std::sync::Arc::new(StaticAuthenticator::new(callers()));
+    let second = ::central::start(config, callers).await.unwrap();
+    let url = format!("http://{}", second.address());
+    let mut client = SyncClient::connect(url).await.unwrap();
+    let request = ExchangeTokenRequest {
+        tenant: "acme".into(),
+        audience: String::new(),
+    };
+    let status = client
+        .exchange_token(with_bearer(CHECKOUT, request))
+        .await
+        .unwrap_err();
+
+    assert_eq!(status.code(), Code::PermissionDenied);
 }

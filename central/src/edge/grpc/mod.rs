@@ -74,6 +74,7 @@ async fn prove(
     next: Next,
 ) -> Result<Response, ServiceError> {
     let caller = application.gate.identify(request.headers()).await?;
+    application.readiness.trustworthy().await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
