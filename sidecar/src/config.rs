@@ -9,7 +9,13 @@ use http::Uri;
 
 /// What a sidecar is told when it starts. The webhook sets the environment variables in a cluster.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "signet-sidecar", version, about, max_term_width = 100)]
+#[command(
+    name = "signet-sidecar",
+    version,
+    about,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct Config {
     /// The tenant this workload acts for
     #[arg(long, env = "SIGNET_TENANT")]
@@ -21,7 +27,12 @@ pub struct Config {
     pub central_url: String,
 
     /// The certificates that may have signed central's own, as PEM text. Needed with `https://`
-    #[arg(long, env = "SIGNET_CENTRAL_CA", default_value = "")]
+    #[arg(
+        long,
+        env = "SIGNET_CENTRAL_CA",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
     pub central_ca: String,
 
     /// The file with the token this workload proves itself with. Read again for every call, because
@@ -106,15 +117,6 @@ impl Config {
             .iter()
             .map(|name| name.trim())
             .filter(|name| !name.is_empty())
-    }
-
-    /// How this sidecar names itself to central: `namespace/pod`, as far as known.
-    #[must_use]
-    pub fn instance(&self) -> String {
-        match (self.namespace.is_empty(), self.pod_name.is_empty()) {
-            (false, false) => format!("{}/{}", self.namespace, self.pod_name),
-            _ => format!("{}{}", self.namespace, self.pod_name),
-        }
     }
 
     /// Checks what the types cannot.

@@ -1,6 +1,7 @@
 //! Starting in order: content held, rings warmed, the workload's first token; then the API serves.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -40,7 +41,27 @@ pub struct Startup {
     tokens: Arc<OwnTokens>,
     metrics: Arc<Metrics>,
     warm: Vec<String>,
+    /// What is waited for, and why it is not there yet. Several steps go on side by side.
+    pending: Mutex<BTreeMap<Step, String>>,
     progress: watch::Sender<Progress>,
+}
+
+/// One thing to be waited for; the first of them names the stage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Content,
+    Generator(String),
+    Token,
+}
+
+impl Step {
+    fn stage(&self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Generator(_) => "generators",
+            Self::Token => "token",
+        }
+    }
 }
 
 impl Startup {
@@ -62,6 +83,7 @@ impl Startup {
             tokens,
             metrics,
             warm,
+            pending: Mutex::default(),
             progress,
         }
     }
@@ -107,7 +129,7 @@ impl Startup {
         loop {
             let missing = self.content.missing();
             if missing.is_empty() {
-                return;
+                return self.done(&Step::Content);
             }
             let reason = match &*connection.borrow_and_update() {
                 ConnectionState::Connecting => "central is being connected to".to_owned(),
@@ -119,7 +141,7 @@ impl Startup {
                     )
                 }
             };
-            self.wait_for("content", reason);
+            self.wait_for(Step::Content, reason);
             // Neither sender goes away before this does.
             tokio::select! {
                 _ = changes.changed() => {}
@@ -130,19 +152,19 @@ impl Startup {
 
     /// Waits until the generator holds ids. One that is not declared yet may be.
     async fn warm(&self, name: &str) {
-        let mut changes = self.content.changes();
+        let (mut changes, step) = (self.content.changes(), Step::Generator(name.to_owned()));
         loop {
             changes.mark_unchanged();
             let mut supply = match self.generators.generator(name) {
                 Ok(generator) => {
                     let supply = generator.supply();
                     if generator.level() > 0 {
-                        return;
+                        return self.done(&step);
                     }
                     supply
                 }
                 Err(error) => {
-                    self.wait_for("generators", error.to_string());
+                    self.wait_for(step.clone(), error.to_string());
                     let _ = changes.changed().await;
                     continue;
                 }
@@ -159,7 +181,7 @@ impl Startup {
                 }
                 .to_string(),
             };
-            self.wait_for("generators", reason);
+            self.wait_for(step.clone(), reason);
             tokio::select! {
                 _ = supply.changed() => {}
                 _ = changes.changed() => {}
@@ -170,13 +192,28 @@ impl Startup {
     async fn obtain_token(&self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while let Err(error) = self.tokens.get(None).await {
-            self.wait_for("token", error.to_string());
+            self.wait_for(Step::Token, error.to_string());
             tokio::time::sleep(backoff.after_failure()).await;
         }
+        self.done(&Step::Token);
     }
 
-    fn wait_for(&self, what: &'static str, reason: String) {
-        let progress = waiting(what, reason);
+    fn wait_for(&self, step: Step, reason: String) {
+        self.change_pending(|pending| pending.insert(step, reason));
+    }
+
+    fn done(&self, step: &Step) {
+        self.change_pending(|pending| pending.remove(step));
+    }
+
+    fn change_pending(&self, change: impl FnOnce(&mut BTreeMap<Step, String>) -> Option<String>) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut pending);
+        let Some(first) = pending.keys().next() else {
+            return;
+        };
+        let reasons: Vec<&str> = pending.values().map(String::as_str).collect();
+        let progress = waiting(first.stage(), reasons.join("; "));
         self.progress.send_if_modified(|current| {
             let changed = *current != progress;
             *current = progress;

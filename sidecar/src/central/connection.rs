@@ -57,7 +57,7 @@ impl Connection {
             endpoint,
             token_file: config.token_file.clone(),
             tenant: config.tenant.clone(),
-            instance: config.instance(),
+            instance: config.pod_name.clone(),
             state: watch::Sender::new(ConnectionState::Connecting),
         })
     }
@@ -74,7 +74,7 @@ impl Connection {
         &self.tenant
     }
 
-    /// How this sidecar names itself.
+    /// How this sidecar names itself: by its pod. Central knows the namespace by itself.
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance

@@ -63,8 +63,17 @@ impl Subscription {
                 backoff.reset();
             }
             let wait = backoff.after_failure();
-            let problem = problem.to_string();
-            warn!(%problem, retry_in = ?wait, "no stream to central");
+            let problem = match problem {
+                // Central asks for a new proof now and then, and says goodbye when it is updated.
+                Ended::Closed => {
+                    info!(retry_in = ?wait, "central closed the stream");
+                    "central closed the stream".to_owned()
+                }
+                Ended::Failed(error) => {
+                    warn!(problem = %error, retry_in = ?wait, "no stream to central");
+                    error.to_string()
+                }
+            };
             self.metrics.central_disconnected();
             self.connection.set_state(ConnectionState::Away { problem });
             tokio::select! {
@@ -76,11 +85,11 @@ impl Subscription {
     }
 
     /// One stream, from its hello to its end.
-    async fn session(&self) -> CallError {
+    async fn session(&self) -> Ended {
         let (sender, receiver) = mpsc::channel(UNREAD_ACKNOWLEDGEMENTS);
         match timeout(self.silence, self.open(&sender, receiver)).await {
             Ok(Ok(stream)) => self.follow(stream, &sender).await,
-            Ok(Err(error)) => error,
+            Ok(Err(error)) => Ended::Failed(error),
             Err(_) => self.silent(),
         }
     }
@@ -116,13 +125,13 @@ impl Subscription {
         &self,
         mut stream: Streaming<SubscribeResponse>,
         sender: &mpsc::Sender<SubscribeRequest>,
-    ) -> CallError {
+    ) -> Ended {
         let mut heard = false;
         loop {
             let message = match timeout(self.silence, stream.message()).await {
                 Ok(Ok(Some(message))) => message,
-                Ok(Ok(None)) => return CallError::Unreachable("central closed the stream".into()),
-                Ok(Err(status)) => return status.into(),
+                Ok(Ok(None)) => return Ended::Closed,
+                Ok(Err(status)) => return Ended::Failed(status.into()),
                 Err(_) => return self.silent(),
             };
             let acknowledged = self.take(message, sender);
@@ -134,7 +143,7 @@ impl Subscription {
                 self.connection.set_state(ConnectionState::Connected);
             }
             if let Err(error) = acknowledged {
-                return error;
+                return Ended::Failed(error);
             }
         }
     }
@@ -169,9 +178,16 @@ impl Subscription {
         )
     }
 
-    fn silent(&self) -> CallError {
-        CallError::Unreachable(format!("nothing was heard for {:?}", self.silence))
+    fn silent(&self) -> Ended {
+        let problem = format!("nothing was heard for {:?}", self.silence);
+        Ended::Failed(CallError::Unreachable(problem))
     }
+}
+
+/// How a stream ended.
+enum Ended {
+    Closed,
+    Failed(CallError),
 }
 
 fn send(sender: &mpsc::Sender<SubscribeRequest>, message: Message) -> Result<(), CallError> {

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use protocol::v1::{Content as Kind, SubscribeResponse, subscribe_response::State};
+use protocol::v1::{
+    Content as Kind, GeneratorState, PolicyState, SubscribeResponse, subscribe_response::State,
+};
 use tokio::sync::watch;
 
 pub use self::freshness::{Freshness, Standing};
-pub use self::generators::{HeldGenerators, KnownGenerator};
+pub use self::generators::{HeldGenerators, KnownGenerator, Origin};
 pub use self::keys::HeldKeys;
 pub use self::policy::HeldPolicy;
 
@@ -138,13 +140,18 @@ impl Content {
             None => Outcome::Refused("the message has no state".to_owned()),
             // Only what the sidecar holds can be current: central at another version means that the
             // last state it sent was refused here.
-            Some(State::Current(_)) if kind == Kind::Unspecified => return Outcome::Current,
-            Some(State::Current(_)) => {
-                if self.held_version(kind) == Some(version) {
-                    self.freshness.current(kind);
-                }
-                return Outcome::Current;
-            }
+            Some(State::Current(_)) => match self.held_version(kind) {
+                // Only what is held can be current: central at another version means that the state
+                // it sent last was refused here.
+                Some(held) if held == version => return self.unchanged(kind),
+                Some(_) => return Outcome::Current,
+                // Nothing is held, and nothing is what there is.
+                None if version == 0 => match empty(kind) {
+                    Some(state) => self.take(kind, version, state),
+                    None => return Outcome::Current,
+                },
+                None => return Outcome::Current,
+            },
             Some(state) => self.take(kind, version, state),
         };
         match &outcome {
@@ -155,6 +162,11 @@ impl Content {
             }
         }
         outcome
+    }
+
+    fn unchanged(&self, kind: Kind) -> Outcome {
+        self.freshness.current(kind);
+        Outcome::Current
     }
 
     fn take(&self, kind: Kind, version: u64, state: State) -> Outcome {
@@ -186,6 +198,15 @@ impl Content {
             }
         }
         Outcome::Taken
+    }
+}
+
+/// What a tenant has that never had any of a kind. It has keys from its first day.
+fn empty(kind: Kind) -> Option<State> {
+    match kind {
+        Kind::Policy => Some(State::Policy(PolicyState::default())),
+        Kind::Generators => Some(State::Generators(GeneratorState::default())),
+        Kind::Keys | Kind::Unspecified => None,
     }
 }
 

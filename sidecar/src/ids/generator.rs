@@ -200,9 +200,9 @@ impl Generator {
             return 0;
         }
         let ring = self.ring.load();
-        // More than it can hold would be refused by the ring.
+        // What arrived since is there to be taken; more than the ring can hold it would refuse.
         let lacking = self.lacking.load(Ordering::Acquire).min(ring.capacity());
-        ring.demand(rate).max(lacking)
+        ring.demand(rate).max(lacking.saturating_sub(ring.level()))
     }
 
     pub(super) fn set_supply(&self, supply: Supply) {
