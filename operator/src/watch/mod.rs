@@ -16,7 +16,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ pub fn watch_config() -> watcher::Config {
 pub struct Watch<K: Watched + Clone + Debug + Send + Sync + 'static> {
     store: Store<Guarded<K>>,
     changes: broadcast::Sender<Change<K>>,
+    /// Whether the first list is complete. The store's own signal wakes but one of several waiters.
+    filled: watch::Receiver<bool>,
 }
 
 impl<K: Watched + Clone + Debug + Send + Sync + 'static> Clone for Watch<K> {
@@ -51,6 +53,7 @@ impl<K: Watched + Clone + Debug + Send + Sync + 'static> Clone for Watch<K> {
         Self {
             store: self.store.clone(),
             changes: self.changes.clone(),
+            filled: self.filled.clone(),
         }
     }
 }
@@ -60,6 +63,7 @@ impl<K: Watched + Clone + Debug + Send + Sync + 'static> Clone for Watch<K> {
 pub struct Watcher<K: Watched + Clone + Debug + Send + Sync + 'static> {
     writer: reflector::store::Writer<Guarded<K>>,
     changes: broadcast::Sender<Change<K>>,
+    filled: watch::Sender<bool>,
     staleness: Arc<Staleness>,
     metrics: Metrics,
 }
@@ -72,13 +76,20 @@ where
     pub fn new(staleness: Arc<Staleness>, metrics: Metrics) -> (Self, Watcher<K>) {
         let (store, writer) = reflector::store();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let (filling, filled) = watch::channel(false);
         let watcher = Watcher {
             writer,
             changes: changes.clone(),
+            filled: filling,
             staleness,
             metrics,
         };
-        (Self { store, changes }, watcher)
+        let watch = Self {
+            store,
+            changes,
+            filled,
+        };
+        (watch, watcher)
     }
 
     /// A cache that holds just these, and hears of nothing else.
@@ -98,6 +109,7 @@ where
         Self {
             store,
             changes: broadcast::channel(1).0,
+            filled: watch::channel(true).1,
         }
     }
 
@@ -109,7 +121,13 @@ where
     /// Whether the first list is complete.
     pub async fn ready(&self) {
         // An error means that the watcher is gone, which ends the process by itself.
-        if self.store.wait_until_ready().await.is_err() {
+        if self
+            .filled
+            .clone()
+            .wait_for(|filled| *filled)
+            .await
+            .is_err()
+        {
             std::future::pending::<()>().await;
         }
     }
@@ -166,6 +184,9 @@ where
             match event {
                 Ok(event) => {
                     self.staleness.succeeded(&kind);
+                    if matches!(event, watcher::Event::InitDone) {
+                        self.filled.send_replace(true);
+                    }
                     for change in fingerprints.observe(&event) {
                         // Nobody listens on a replica that does not lead.
                         let _ = self.changes.send(change);
@@ -238,3 +259,33 @@ fn reference<K: Watched>(object: &K) -> ObjectRef<Guarded<K>> {
 
 /// The longest pause between two tries of a failing watch, with room to spare.
 pub(crate) const FAILURES_APART: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use crds::Tenant;
+
+    use super::*;
+
+    /// The webhook's readiness and the leader wait for the same cache. The store's own signal wakes
+    /// one of them only.
+    #[tokio::test]
+    async fn everybody_who_waits_for_a_cache_hears_that_it_is_filled() {
+        let (watch, watcher) = Watch::<Tenant>::new(Arc::default(), Metrics::new().unwrap());
+        let first = tokio::spawn({
+            let watch = watch.clone();
+            async move { watch.ready().await }
+        });
+        let second = tokio::spawn(async move { watch.ready().await });
+        tokio::task::yield_now().await;
+        assert!(!first.is_finished() && !second.is_finished());
+
+        watcher.filled.send_replace(true);
+
+        let both = async { tokio::join!(first, second) };
+        let (first, second) = tokio::time::timeout(Duration::from_secs(10), both)
+            .await
+            .unwrap();
+        first.unwrap();
+        second.unwrap();
+    }
+}
