@@ -160,8 +160,8 @@ impl ServiceError {
             Self::Contended => "SIGNET-CENTRAL-0013",
             Self::NoActiveKey(_) => "SIGNET-CENTRAL-0014",
             Self::TooManyStreams => "SIGNET-CENTRAL-0015",
-            Self::CatchingUp => "SIGNET-CENTRAL-0016",
-            Self::Internal(_) => "SIGNET-CENTRAL-0017",
+            Self::Internal(_) => "SIGNET-CENTRAL-0016",
+            Self::CatchingUp => "SIGNET-CENTRAL-0017",
         }
     }
 

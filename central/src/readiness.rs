@@ -176,7 +176,7 @@ mod tests {
         let refused = timeout(Duration::from_secs(60), readiness.trustworthy())
             .await
             .unwrap();
-        assert_eq!(refused.unwrap_err().code(), "SIGNET-CENTRAL-0016");
+        assert_eq!(refused.unwrap_err().code(), "SIGNET-CENTRAL-0017");
 
         let (waited, ()) = tokio::join!(readiness.trustworthy(), async { readiness.caught_up() });
         assert!(waited.is_ok());

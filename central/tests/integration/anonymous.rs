@@ -111,6 +111,7 @@ async fn errors_have_one_shape_and_echo_the_request_id() {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(answer.headers()["x-request-id"], "r-7");
+        assert_eq!(answer.headers().contains_key("allow"), status == 405);
         let body: Value = answer.json().await.unwrap();
         let error = body["error"].as_object().unwrap();
         let members: Vec<_> = error.keys().map(String::as_str).collect();
