@@ -109,13 +109,12 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let metrics = Arc::new(Metrics::new()?);
     let content = Arc::new(Content::new(config.fail_static));
     let connection = Arc::new(Connection::new(&config)?);
-    let generators = Arc::new(Generators::new(
+    let (generators, supplies) = Generators::new(
         Arc::clone(&connection),
         Arc::clone(&content),
         Arc::clone(&metrics),
         config.id_wait,
-        supply.clone(),
-    ));
+    );
     let tokens = Arc::new(OwnTokens::new(
         Arc::clone(&connection),
         Arc::clone(&content),
@@ -181,10 +180,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         "token renewal",
         Renewal::new(tokens).run(ending.clone()),
     ));
-    parts.spawn(named(
-        "generators",
-        async move { generators.follow().await },
-    ));
+    parts.spawn(named("ids", supplies.run(ending.clone())));
     parts.spawn(named("startup", async move {
         startup.run(ending.clone()).await;
         ending.cancelled().await;

@@ -118,6 +118,8 @@ pub(super) async fn started(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(uri: &str, headers: &[(&'static str, &str)]) -> Result<(), &'static str> {
@@ -186,5 +188,20 @@ mod tests {
             from("sec-fetch-site", "cross-site"),
             Err("SIGNET-SIDECAR-0004")
         );
+    }
+
+    proptest! {
+        /// Whatever is added to our name makes it another one, unless it is a port.
+        #[test]
+        fn no_other_host_is_ours(before in "[a-z0-9.@-]{0,12}", after in "[a-z0-9.@:-]{1,12}") {
+            let hosts = AllowedHosts::new(None);
+            for ours in ["localhost", "127.0.0.1"] {
+                let host = format!("{before}{ours}{after}");
+                let port = after.strip_prefix(':').or(after.strip_prefix(".:"));
+                let is_port = port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+                let is_ours = before.is_empty() && (is_port || after == ".");
+                prop_assert!(!hosts.allows_authority(&host) || is_ours, "{}", host);
+            }
+        }
     }
 }

@@ -71,6 +71,8 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -100,5 +102,20 @@ mod tests {
             token_parameter("count=10&as=ranges&audience=acme.b.c"),
             None
         );
+    }
+
+    proptest! {
+        #[test]
+        fn anything_can_be_read(query in ".*") {
+            let _ = (pairs(&query).count(), token_parameter(&query));
+        }
+
+        #[test]
+        fn what_is_encoded_comes_back(value in ".*") {
+            let encoded: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let query = format!("x={encoded}");
+            let found: Vec<_> = pairs(&query).collect();
+            prop_assert_eq!(found, vec![("x".to_owned(), value)]);
+        }
     }
 }

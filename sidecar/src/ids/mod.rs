@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use idgen::Range;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::info;
 
 pub use self::error::IdError;
@@ -34,35 +35,39 @@ pub const LARGEST_BATCH: u64 = 10_000;
 /// The generators of the workload's namespace, opened when they are first asked for.
 #[derive(Debug)]
 pub struct Generators {
-    connection: Arc<Connection>,
     content: Arc<Content>,
     metrics: Arc<Metrics>,
     wait: Duration,
     open: Mutex<BTreeMap<String, Arc<Generator>>>,
-    fillers: TaskTracker,
-    shutdown: CancellationToken,
+    opened: mpsc::UnboundedSender<Arc<Generator>>,
 }
 
 impl Generators {
-    /// None open yet. A request waits for ids at most `wait`; fillers end with `shutdown`.
+    /// None open yet. A request waits for ids at most `wait`. The other half keeps the rings filled.
     #[must_use]
     pub fn new(
         connection: Arc<Connection>,
         content: Arc<Content>,
         metrics: Arc<Metrics>,
         wait: Duration,
-        shutdown: CancellationToken,
-    ) -> Self {
-        let (open, fillers) = (Mutex::default(), TaskTracker::new());
-        Self {
+    ) -> (Arc<Self>, Supplies) {
+        let (opened, to_fill) = mpsc::unbounded_channel();
+        let open = Mutex::default();
+        let generators = Arc::new(Self {
+            content: Arc::clone(&content),
+            metrics: Arc::clone(&metrics),
+            wait,
+            open,
+            opened,
+        });
+        let supplies = Supplies {
+            generators: Arc::clone(&generators),
             connection,
             content,
             metrics,
-            wait,
-            open,
-            fillers,
-            shutdown,
-        }
+            to_fill,
+        };
+        (generators, supplies)
     }
 
     /// Takes exactly `count` ids, 1 to [`LARGEST_BATCH`].
@@ -70,24 +75,17 @@ impl Generators {
     /// # Errors
     /// There is no such generator, or its ids did not arrive in time.
     pub async fn take(&self, name: &str, count: u64) -> Result<Vec<Range>, IdError> {
-        let result = match self.generator(name) {
-            Ok(generator) => generator.take(count, self.wait).await,
-            Err(error) => Err(error),
-        };
+        // What does not exist is counted nowhere: a name that a caller made up is no label.
+        let generator = self.generator(name)?;
+        let result = generator.take(count, self.wait).await;
         match &result {
-            Ok(_) => self
-                .metrics
-                .ids_served
-                .with_label_values(&[name])
-                .inc_by(count),
-            // What is asked for but does not exist gets no label of its own: names are the caller's.
-            Err(IdError::Unknown { .. }) => {}
+            Ok(_) => {
+                let served = &self.metrics.ids_served;
+                served.with_label_values(&[name]).inc_by(count);
+            }
             Err(error) => {
-                let code = error.code();
-                self.metrics
-                    .ids_refused
-                    .with_label_values(&[name, code])
-                    .inc();
+                let refused = &self.metrics.ids_refused;
+                refused.with_label_values(&[name, error.code()]).inc();
             }
         }
         result
@@ -116,12 +114,8 @@ impl Generators {
             capacity = known.capacity,
             "opened a generator"
         );
-        let filler = Filler::new(
-            Arc::clone(&generator),
-            Arc::clone(&self.connection),
-            Arc::clone(&self.metrics),
-        );
-        self.fillers.spawn(filler.run(self.shutdown.clone()));
+        // Nobody fills any more once the sidecar ends.
+        let _ = self.opened.send(Arc::clone(&generator));
         Ok(generator)
     }
 
@@ -131,30 +125,57 @@ impl Generators {
         self.open().values().cloned().collect()
     }
 
-    /// Tells open generators what became of their declarations, until cancelled. Then waits for the
-    /// fillers to end.
-    pub async fn follow(&self) {
-        let mut changes = self.content.changes();
-        loop {
-            tokio::select! {
-                () = self.shutdown.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-            }
-            let Some(held) = self.content.generators() else {
-                continue;
-            };
-            for generator in self.opened() {
-                match held.get(generator.name()) {
-                    Some(known) => generator.declared(known),
-                    None => generator.withdrawn(),
-                }
-            }
-        }
-        self.fillers.close();
-        self.fillers.wait().await;
-    }
-
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Generator>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What keeps the rings filled, and tells open generators what became of their declarations.
+#[derive(Debug)]
+pub struct Supplies {
+    generators: Arc<Generators>,
+    connection: Arc<Connection>,
+    content: Arc<Content>,
+    metrics: Arc<Metrics>,
+    to_fill: mpsc::UnboundedReceiver<Arc<Generator>>,
+}
+
+impl Supplies {
+    /// Fills until cancelled.
+    ///
+    /// # Panics
+    /// When a filler did.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut changes = self.content.changes();
+        let mut fillers = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(generator) = self.to_fill.recv() => {
+                    let connection = Arc::clone(&self.connection);
+                    let filler = Filler::new(generator, connection, Arc::clone(&self.metrics));
+                    fillers.spawn(filler.run(shutdown.clone()));
+                }
+                Some(Err(ended)) = fillers.join_next() => {
+                    if let Ok(panic) = ended.try_into_panic() {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
+                _ = changes.changed() => self.tell(),
+            }
+        }
+        fillers.join_all().await;
+    }
+
+    fn tell(&self) {
+        let Some(held) = self.content.generators() else {
+            return;
+        };
+        for generator in self.generators.opened() {
+            match held.get(generator.name()) {
+                Some(known) => generator.declared(known),
+                None => generator.withdrawn(),
+            }
+        }
     }
 }

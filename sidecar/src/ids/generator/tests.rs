@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::content::Origin;
 
@@ -274,4 +276,23 @@ async fn nothing_is_given_twice_to_many_who_ask_and_give_up() {
     feeder.abort();
     assert_eq!(all.len(), count, "an id was given twice");
     assert_eq!(generator.taken(), count as u64);
+}
+
+proptest! {
+    /// Splitting neither loses nor doubles an id, and keeps their order.
+    #[test]
+    fn splitting_keeps_every_id(lengths in prop::collection::vec((1_u64..20, 1_u64..4), 1..6), share in 0.0..=1.0) {
+        let mut start = 1;
+        let mut ranges = Vec::new();
+        for (length, stride) in lengths {
+            let end = start + length * stride;
+            ranges.push(Range::new(start, end, stride, 1).unwrap());
+            start = end;
+        }
+        let all = ids(&ranges);
+        let count = (all.len() as f64 * share) as u64;
+        let taken = split_off(&mut ranges, count);
+        prop_assert_eq!(ids(&taken).len() as u64, count);
+        prop_assert_eq!([ids(&taken), ids(&ranges)].concat(), all);
+    }
 }
