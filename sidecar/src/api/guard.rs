@@ -30,12 +30,17 @@ impl AllowedHosts {
             || self.configured.as_deref() == Some(host.as_str())
     }
 
-    fn allows_authority(&self, authority: &str) -> bool {
-        let authority: Result<Authority, _> = authority.parse();
-        // `user@host` is in no Host header of an honest client.
-        authority.is_ok_and(|authority| {
-            !authority.as_str().contains('@') && self.allows(authority.host())
-        })
+    /// `host` or `host:port`; `user@host` is in no header of an honest client.
+    fn allows_authority(&self, text: &str) -> bool {
+        let Ok(authority) = text.parse::<Authority>() else {
+            return false;
+        };
+        let host = authority.host();
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let rest = text.strip_prefix(host);
+        let rest_is_port =
+            |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        self.allows(host) && rest.is_some_and(rest_is_port)
     }
 
     /// Whether the request is addressed to us and does not come from elsewhere.
