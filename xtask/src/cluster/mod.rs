@@ -15,7 +15,7 @@ mod status;
 mod up;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -79,7 +79,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
 /// See [`up::up`].
 pub(crate) fn up(layout: &Layout) -> Result<()> {
     need_root()?;
-    let _lock = lock()?;
+    let _lock = lock_changes()?;
     let steps = Steps::new();
     if is_up(layout) {
         steps.say("the cluster is up already");
@@ -100,7 +100,7 @@ pub(crate) fn up(layout: &Layout) -> Result<()> {
 /// See [`down::down`].
 pub(crate) fn down(layout: &Layout) -> Result<()> {
     need_root()?;
-    let _lock = lock()?;
+    let _lock = lock_changes()?;
     let steps = Steps::new();
     if !down::needed(layout) {
         steps.say("there is no cluster");
@@ -180,13 +180,26 @@ fn need_root() -> Result<()> {
     Ok(())
 }
 
+/// Keeps others who ask for it off the cluster until what this gives is dropped: two runs of tests
+/// would take it from under each other.
+///
+/// # Errors
+/// When the lock's file cannot be made.
+pub(crate) fn reserve() -> Result<File> {
+    lock("cluster-use.lock", "another run that uses the cluster")
+}
+
 /// One `up` or `down` at a time.
-fn lock() -> Result<File> {
+fn lock_changes() -> Result<File> {
+    lock("cluster.lock", "another `cargo xtask cluster`")
+}
+
+fn lock(name: &str, holder: &str) -> Result<File> {
     let cache = paths::cache()?;
     std::fs::create_dir_all(&cache)?;
-    let file = File::create(Path::new(&cache).join("cluster.lock"))?;
+    let file = File::create(cache.join(name))?;
     if file.try_lock().is_err() {
-        eprintln!("          waiting for another `cargo xtask cluster`");
+        eprintln!("          waiting for {holder}");
         file.lock()?;
     }
     Ok(file)

@@ -26,6 +26,7 @@ pub(crate) fn run(keep: bool) -> Result<()> {
     let layout = Layout::find()?;
     let steps = Steps::new();
     let images = images::build(&steps)?;
+    let _reserved = cluster::reserve()?;
     cluster::up(&layout)?;
     steps.run("images imported", || {
         cluster::load(&layout, &images.archives())

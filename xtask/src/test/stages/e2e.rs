@@ -66,6 +66,7 @@ fn load_with(command: &str, archives: &[PathBuf]) -> Result<()> {
 
 fn on_ours(options: &Options, images: &Listing, logs: &Path, steps: &Steps) -> Result<()> {
     let layout = Layout::find()?;
+    let _reserved = cluster::reserve()?;
     if !options.keep {
         // What an earlier run left would tell of that run.
         cluster::down(&layout)?;

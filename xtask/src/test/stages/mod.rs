@@ -109,14 +109,9 @@ fn lint(_: &Options) -> Result<Verdict> {
 
 fn unit(options: &Options) -> Result<Verdict> {
     let mut cargo = process::cargo();
-    cargo.args([
-        "test",
-        "--locked",
-        "--workspace",
-        "--exclude",
-        "e2e",
-        "--no-fail-fast",
-    ]);
+    cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    // The end-to-end tests are a stage of their own; without this they have nothing to run on.
+    cargo.env_remove("SIGNET_E2E_KUBECONFIG");
     if options.quick {
         process::run(&mut cargo)?;
         return Ok(Verdict::Passed);
