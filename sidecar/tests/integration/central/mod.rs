@@ -17,7 +17,7 @@ use protocol::v1::{
 use token::{Algorithm, Claims, Jwks, PrivateKey};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Status};
 
@@ -208,7 +208,8 @@ impl Central {
         }
         let service = SyncServer::new(Served(Arc::clone(script)));
         runtime.spawn(async move {
-            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            let listener = TcpListener::from_std(listener).unwrap();
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             server
                 .add_service(service)
                 .serve_with_incoming(incoming)
