@@ -15,6 +15,9 @@ use crate::cluster::Cluster;
 /// Where every test pod finds a ServiceAccount token for central, as its sidecar has one.
 pub const CENTRAL_TOKEN_FILE: &str = "/var/run/secrets/e2e/token";
 
+/// How often a question is put through the API server's proxy before its failure counts.
+const PROXY_ATTEMPTS: usize = 4;
+
 /// A running pod.
 #[derive(Clone)]
 pub struct Pod {
@@ -76,7 +79,9 @@ pub struct Taken {
 }
 
 impl Pod {
-    /// Asks a port of the pod from outside, through the API server.
+    /// Asks a port of the pod from outside, through the API server. Its proxy sometimes cuts an
+    /// answer short ("use of closed network connection" in its log); such a question is asked again.
+    /// Ids in a lost answer are lost with it, which nobody may mind.
     ///
     /// # Errors
     /// There was no answer within a minute.
@@ -89,24 +94,34 @@ impl Pod {
     ) -> Result<Answer> {
         let (namespace, name) = (&self.namespace, &self.name);
         let what = format!("{method} {path} of the pod {namespace}/{name}:{port}");
-        let mut request = http::Request::builder().method(method).uri(format!(
-            "/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
-        ));
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
         let bytes = body
             .map(|body| body.to_string().into_bytes())
             .unwrap_or_default();
-        let request = request.body(Body::from(bytes))?;
-        let exchange = async {
-            let (head, body) = self.cluster.client.send(request).await?.into_parts();
-            anyhow::Ok((head, body.collect_bytes().await?))
+        let asking = async {
+            let mut attempt = 1;
+            loop {
+                let mut request = http::Request::builder().method(method).uri(format!(
+                    "/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
+                ));
+                if body.is_some() {
+                    request = request.header("content-type", "application/json");
+                }
+                match self
+                    .exchange(request.body(Body::from(bytes.clone()))?)
+                    .await
+                {
+                    Err(error) if attempt < PROXY_ATTEMPTS => {
+                        eprintln!("e2e: {what}, attempt {attempt}: {error:#}");
+                        attempt += 1;
+                    }
+                    outcome => return outcome,
+                }
+            }
         };
-        let (head, bytes) = tokio::time::timeout(Duration::from_secs(60), exchange)
+        let (head, bytes) = tokio::time::timeout(Duration::from_secs(60), asking)
             .await
             .with_context(|| format!("{what}: no answer within a minute"))?
-            .with_context(|| what)?;
+            .with_context(|| what.clone())?;
         Ok(Answer {
             status: head.status.as_u16(),
             headers: head
@@ -120,8 +135,16 @@ impl Pod {
                 })
                 .collect(),
             body: String::from_utf8_lossy(&bytes).into_owned(),
-            bytes: bytes.to_vec(),
+            bytes,
         })
+    }
+
+    async fn exchange(
+        &self,
+        request: http::Request<Body>,
+    ) -> Result<(http::response::Parts, Vec<u8>)> {
+        let (head, body) = self.cluster.client.send(request).await?.into_parts();
+        Ok((head, body.collect_bytes().await?.to_vec()))
     }
 
     async fn ask_application(&self, path: &str, body: &Value) -> Result<Value> {
