@@ -198,7 +198,7 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// Status and headers; [`super::render`] writes the body, for it knows the request's id.
+    /// Status and headers; the room `render` writes the body, for it knows the request's id.
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         let headers = response.headers_mut();

@@ -4,8 +4,8 @@
 //! calls a part, and maps; [`ApiError`] does the rest. **Never here:** a rule about tokens, roles or
 //! ids.
 //!
-//! **The way through:** [`guard`] (request id, Host and Origin, no token in the query, started) →
-//! a handler → [`render`], which writes errors in their one shape.
+//! **The way through:** `guard` (request id, Host and Origin, no token in the query, started) →
+//! a handler → `render`, which writes errors in their one shape.
 
 mod accept;
 mod access;

@@ -1,6 +1,6 @@
 //! Ids for the application, from rings that are fed ahead of demand.
 //!
-//! **The way through:** central commits a range to this sidecar for ever → [`filler`] puts it into the
+//! **The way through:** central commits a range to this sidecar for ever → a filler puts it into the
 //! generator's ring → [`Generator::take`] hands its ids out. A request that finds the ring empty waits
 //! in line for a declared time.
 //!

@@ -5,9 +5,10 @@ mod service;
 mod states;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use protocol::v1::sync_server::SyncServer;
 use protocol::v1::{
@@ -179,7 +180,7 @@ pub(crate) struct Central {
 
 impl Central {
     pub(crate) fn start(script: &Arc<Script>) -> Self {
-        Self::start_at(script, "127.0.0.1:0".parse().unwrap(), None)
+        Self::start_at(script, (own_loopback(), 0).into(), None)
     }
 
     /// The same one again, after it was killed.
@@ -197,7 +198,7 @@ impl Central {
             .enable_all()
             .build()
             .unwrap();
-        let listener = std::net::TcpListener::bind(address).unwrap();
+        let listener = bound(address);
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let mut server = Server::builder();
@@ -233,6 +234,33 @@ impl Drop for Central {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// A loopback address for this server alone: no client's ephemeral port on 127.0.0.1 can take the
+/// server's port while it is down.
+fn own_loopback() -> IpAddr {
+    static STARTED: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([
+        127,
+        16 + high % 200,
+        low,
+        STARTED.fetch_add(1, Ordering::SeqCst),
+    ])
+}
+
+/// What was killed lets go of its port in its own time.
+fn bound(address: SocketAddr) -> std::net::TcpListener {
+    let began = Instant::now();
+    loop {
+        match std::net::TcpListener::bind(address) {
+            Ok(listener) => return listener,
+            Err(error) if began.elapsed() > Duration::from_secs(30) => {
+                panic!("cannot listen on {address}: {error}")
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
