@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::diagnostics::note;
 
 /// Where every test pod finds a ServiceAccount token for central, as its sidecar has one.
 pub const CENTRAL_TOKEN_FILE: &str = "/var/run/secrets/e2e/token";
@@ -111,7 +112,7 @@ impl Pod {
                     .await
                 {
                     Err(error) if attempt < PROXY_ATTEMPTS => {
-                        eprintln!("e2e: {what}, attempt {attempt}: {error:#}");
+                        note(&format!("{what}, attempt {attempt}: {error:#}"));
                         attempt += 1;
                     }
                     outcome => return outcome,
