@@ -195,7 +195,7 @@ async fn requests_under_way_are_finished_at_the_end() {
     let script = Script::new();
     script.set(super::central::Allocating::Waits);
     let central = Central::start(&script);
-    let sidecar = Sidecar::ready(&central, &["--id-wait=1s"]).await;
+    let sidecar = Sidecar::ready(&central, &["--id-wait=3s"]).await;
     let waiting =
         super::sidecar_under_test::send(sidecar.request(reqwest::Method::GET, "/v1/ids/order-id"));
     let waiting = tokio::spawn(waiting);
