@@ -6,7 +6,12 @@ use std::{
 };
 
 use axum::Router;
-use axum_server::{Handle, Server, accept::Accept, service::SendService, tls_rustls::RustlsConfig};
+use axum_server::{
+    Handle, Server,
+    accept::{Accept, NoDelayAcceptor},
+    service::SendService,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
 use http::Request;
 use hyper_util::rt::TokioTimer;
 use tokio::{
@@ -53,12 +58,15 @@ impl Port {
         tls: Option<RustlsConfig>,
         handle: Handle<SocketAddr>,
     ) -> std::io::Result<()> {
+        // Answers are small and awaited: Nagle's algorithm would hold each back for the other side's
+        // delayed acknowledgement.
+        let server = axum_server::from_tcp(self.listener)?;
         match tls {
             Some(tls) => {
-                let server = axum_server::from_tcp_rustls(self.listener, tls)?;
-                serve(server, router, handle).await
+                let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+                serve(server.acceptor(acceptor), router, handle).await
             }
-            None => serve(axum_server::from_tcp(self.listener)?, router, handle).await,
+            None => serve(server.acceptor(NoDelayAcceptor::new()), router, handle).await,
         }
     }
 }

@@ -1,10 +1,6 @@
 //! Resources read from YAML files, as `kubectl apply -f DIR` would take them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use crds::{IdGenerator, Role, Tenant, names};
 use k8s_openapi::api::core::v1::Namespace;
@@ -76,7 +72,7 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 impl Declared {
-    fn take_file(&mut self, file: &PathBuf, text: &str) {
+    fn take_file(&mut self, file: &Path, text: &str) {
         let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
             Ok(documents) => documents,
             Err(error) => {
