@@ -154,7 +154,7 @@ async fn step<K: Reconciled>(
             *outcome = Some(what);
         }
     };
-    finalizer(&api, crds::names::FINALIZER, object, |event| async {
+    let ended = finalizer(&api, crds::names::FINALIZER, object, |event| async {
         match event {
             finalizer::Event::Apply(object) => {
                 object.apply(context).await?;
@@ -167,15 +167,25 @@ async fn step<K: Reconciled>(
         }
         Ok(Action::await_change())
     })
-    .await
-    .map_err(finalized)?;
+    .await;
+    finalized(ended)?;
     Ok(outcome.into_inner().unwrap_or_default())
 }
 
-fn finalized(error: finalizer::Error<ReconcileError>) -> ReconcileError {
-    match error {
-        finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error) => error,
-        other => ReconcileError::Finalizer(other.to_string()),
+fn finalized(
+    ended: Result<Action, finalizer::Error<ReconcileError>>,
+) -> Result<(), ReconcileError> {
+    match ended {
+        Ok(_) => Ok(()),
+        Err(finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error)) => {
+            Err(error)
+        }
+        // The object is gone: it needs no finalizer any more.
+        Err(
+            finalizer::Error::AddFinalizer(kube::Error::Api(status))
+            | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)),
+        ) if status.code == 404 => Ok(()),
+        Err(other) => Err(ReconcileError::Finalizer(other.to_string())),
     }
 }
 
@@ -216,5 +226,36 @@ async fn announce_undecodable<K: Reconciled>(
         .await
     {
         tracing::warn!(%error, "event was not published");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answered(code: u16) -> kube::Error {
+        let status = json!({ "status": "Failure", "code": code, "message": "no", "reason": "No" });
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    }
+
+    #[test]
+    fn an_object_that_is_gone_needs_no_finalizer_and_every_other_failure_is_tried_again() {
+        for failure in [
+            finalizer::Error::AddFinalizer,
+            finalizer::Error::RemoveFinalizer,
+        ] {
+            assert!(finalized(Err(failure(answered(404)))).is_ok());
+            for code in [403, 409, 422, 500] {
+                let error = finalized(Err(failure(answered(code)))).unwrap_err();
+                assert_eq!(error.code(), "SIGNET-OPERATOR-0033", "{code}");
+            }
+        }
+        let cleanup = finalizer::Error::CleanupFailed(ReconcileError::NotLeading);
+        assert_eq!(
+            finalized(Err(cleanup)).unwrap_err().code(),
+            "SIGNET-OPERATOR-0032"
+        );
     }
 }

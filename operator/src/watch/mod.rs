@@ -261,31 +261,4 @@ fn reference<K: Watched>(object: &K) -> ObjectRef<Guarded<K>> {
 pub(crate) const FAILURES_APART: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
-mod tests {
-    use crds::Tenant;
-
-    use super::*;
-
-    /// The webhook's readiness and the leader wait for the same cache. The store's own signal wakes
-    /// one of them only.
-    #[tokio::test]
-    async fn everybody_who_waits_for_a_cache_hears_that_it_is_filled() {
-        let (watch, watcher) = Watch::<Tenant>::new(Arc::default(), Metrics::new().unwrap());
-        let first = tokio::spawn({
-            let watch = watch.clone();
-            async move { watch.ready().await }
-        });
-        let second = tokio::spawn(async move { watch.ready().await });
-        tokio::task::yield_now().await;
-        assert!(!first.is_finished() && !second.is_finished());
-
-        watcher.filled.send_replace(true);
-
-        let both = async { tokio::join!(first, second) };
-        let (first, second) = tokio::time::timeout(Duration::from_secs(10), both)
-            .await
-            .unwrap();
-        first.unwrap();
-        second.unwrap();
-    }
-}
+mod tests;
