@@ -221,7 +221,8 @@ pub enum DeletionPolicy {
     /// Central keeps the tenant as it is; only the declaration goes.
     #[default]
     Retain,
-    /// The tenant is closed for ever: no token is issued or accepted for it any more.
+    /// The tenant is closed: no token or id is given and no token of it accepted any more. Declared
+    /// again it opens with new keys.
     Delete,
 }
 
