@@ -56,3 +56,31 @@ impl FolderWatch {
         {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_comes_changes_or_goes_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("role.yaml");
+        let mut watch = FolderWatch::start(folder.path()).unwrap();
+        let mut told = async |what: &str| {
+            tokio::time::timeout(Duration::from_secs(20), watch.changed())
+                .await
+                .unwrap_or_else(|_| panic!("nobody was told that it {what}"));
+        };
+
+        fs::write(&file, "a").unwrap();
+        told("came").await;
+        fs::write(&file, "b").unwrap();
+        told("changed").await;
+        fs::rename(&file, folder.path().join("other.yaml")).unwrap();
+        told("was renamed").await;
+        fs::remove_file(folder.path().join("other.yaml")).unwrap();
+        told("went").await;
+    }
+}
