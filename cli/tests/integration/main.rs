@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 mod isolation;
+mod logs;
 mod reload;
 mod restart;
 mod world;
