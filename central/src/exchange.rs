@@ -156,7 +156,11 @@ fn meant_for(known: &[String], asked: &[String]) -> Result<Vec<String>, Exchange
         Some(unknown) => Err(ExchangeError::UnknownAudience(
             unknown.chars().take(256).collect(),
         )),
-        None => Ok(asked.to_vec()),
+        None => {
+            // Asked for more than once, it is meant for it once: a token has a largest size.
+            let meant = known.iter().filter(|audience| asked.contains(audience));
+            Ok(meant.cloned().collect())
+        }
     }
 }
 
@@ -221,6 +225,13 @@ mod tests {
     #[test]
     fn the_first_audience_is_the_default() {
         assert_eq!(meant_for(&audiences(&["a", "b"]), &[]).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn an_audience_is_named_once_however_often_it_is_asked_for() {
+        let asked = vec!["b".to_owned(); 3000];
+
+        assert_eq!(meant_for(&audiences(&["a", "b"]), &asked).unwrap(), ["b"]);
     }
 
     #[test]

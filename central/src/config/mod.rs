@@ -1,7 +1,6 @@
 //! What an operator of central may set: flags, each also an environment variable, checked before
 //! anything is opened.
 
-mod duration;
 mod secrets;
 mod service_account;
 
@@ -115,7 +114,7 @@ pub struct Config {
         env = "SIGNET_KEY_PROPAGATION",
         default_value = "1m",
         value_name = "DURATION",
-        value_parser = duration::parse
+        value_parser = duration
     )]
     pub key_propagation: Duration,
 
@@ -125,7 +124,7 @@ pub struct Config {
         env = "SIGNET_KEY_CHECK_INTERVAL",
         default_value = "15s",
         value_name = "DURATION",
-        value_parser = duration::parse
+        value_parser = duration
     )]
     pub key_check_interval: Duration,
 
@@ -135,7 +134,7 @@ pub struct Config {
         env = "SIGNET_STREAM_MAX_AGE",
         default_value = "5m",
         value_name = "DURATION",
-        value_parser = duration::parse
+        value_parser = duration
     )]
     pub stream_max_age: Duration,
 
@@ -145,7 +144,7 @@ pub struct Config {
         env = "SIGNET_STREAM_KEEPALIVE",
         default_value = "15s",
         value_name = "DURATION",
-        value_parser = duration::parse
+        value_parser = duration
     )]
     pub stream_keepalive: Duration,
 
@@ -155,7 +154,7 @@ pub struct Config {
         env = "SIGNET_SHUTDOWN_GRACE",
         default_value = "20s",
         value_name = "DURATION",
-        value_parser = duration::parse
+        value_parser = duration
     )]
     pub shutdown_grace: Duration,
 
@@ -235,6 +234,11 @@ impl Config {
     pub(crate) fn database_url(&self) -> &str {
         self.database_url.expose_secret()
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; give a number with a unit, such as 20s or 1h30m"))
 }
 
 fn base_url(text: &str) -> Result<String, String> {

@@ -3,6 +3,7 @@
 mod grpc;
 mod http;
 mod observe;
+mod patience;
 mod request_id;
 mod server;
 mod streams;

@@ -19,6 +19,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::patience::Patience;
 use crate::error::StartError;
 
 /// A ping that stays unanswered so long ends an HTTP/2 connection, and its streams with it.
@@ -64,11 +65,19 @@ impl Port {
         match tls {
             Some(tls) => {
                 let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+                serve(server.acceptor(patient(acceptor)), router, handle).await
+            }
+            None => {
+                let acceptor = patient(NoDelayAcceptor::new());
                 serve(server.acceptor(acceptor), router, handle).await
             }
-            None => serve(server.acceptor(NoDelayAcceptor::new()), router, handle).await,
         }
     }
+}
+
+// Outermost, so that it also sees who is silent once the TLS handshake is done.
+fn patient<A>(acceptor: A) -> Patience<A> {
+    Patience::new(acceptor, HEADER_READ_TIMEOUT)
 }
 
 async fn serve<A>(

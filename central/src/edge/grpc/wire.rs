@@ -50,6 +50,15 @@ pub(super) fn tenant_spec(
     spec: Option<v1::TenantSpec>,
 ) -> Result<iam::tenant::Spec, Unreadable> {
     let incomplete = |field| Unreadable::Incomplete(missing(field));
+    // PostgreSQL cannot even look for such a name; the domain judges every other.
+    if name.contains('\0') {
+        return Err(Unreadable::Refused(v1::Refusal {
+            reason: "InvalidName".into(),
+            message: "a tenant's name has no NUL character".into(),
+            field: "metadata.name".into(),
+            may_heal: false,
+        }));
+    }
     let v1::TenantSpec {
         display_name,
         namespaces,
