@@ -245,4 +245,35 @@ mod tests {
             &["--tenant=acme", "--central-url=http://127.0.0.1:7750"],
         );
     }
+
+    #[test]
+    fn the_chart_sets_what_the_programs_read_and_all_they_require() {
+        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/signet/templates");
+        for program in [Program::Central, Program::Operator] {
+            let file = chart.join(program.name()).join("deployment.yaml");
+            let template = std::fs::read_to_string(file).unwrap();
+            let set: Vec<_> = template
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("- name: "))
+                .filter(|name| name.starts_with("SIGNET_"))
+                .collect();
+            let command = program.command();
+            let variables = |only_required: bool| -> Vec<String> {
+                let wanted = |one: &&clap::Arg| one.is_required_set() || !only_required;
+                let known = command.get_arguments().filter(wanted);
+                known
+                    .filter_map(|one| Some(one.get_env()?.to_string_lossy().into_owned()))
+                    .collect()
+            };
+            let known = variables(false);
+            assert!(set.len() > 8, "{program:?}: {set:?}");
+            for name in &set {
+                let name = (*name).to_owned();
+                assert!(known.contains(&name), "{program:?} does not read {name}");
+            }
+            for name in variables(true) {
+                assert!(set.contains(&name.as_str()), "{program:?} needs {name}");
+            }
+        }
+    }
 }
