@@ -212,6 +212,20 @@ fn good_resources_pass_and_may_be_changed_where_they_may() {
         assert_eq!(verdict(&object, None), Vec::<String>::new());
         assert_eq!(verdict(&object, Some(&object)), Vec::<String>::new());
     }
+    // As the documents write them: what is not served yet may stand there empty.
+    let empty = [
+        ("/spec/trustedIssuers", json!([])),
+        ("/spec/clients", json!([])),
+        ("/spec/passwordPolicy", json!({})),
+        ("/spec/quotas", json!({})),
+    ];
+    let documented = empty.into_iter().fold(tenant(), |tenant, (field, value)| {
+        with(tenant, field, value)
+    });
+    assert_eq!(verdict::<Tenant>(&documented, None), Vec::<String>::new());
+    let documented = with(generator(), "/spec/fallback", json!([]));
+    let nothing = Vec::<String>::new();
+    assert_eq!(verdict::<IdGenerator>(&documented, None), nothing);
     let raised = with(generator(), "/spec/segment/max", json!(2000));
     assert_eq!(
         verdict::<IdGenerator>(&raised, Some(&generator())),
