@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 
 use crate::provision::ProvisionError;
-use crate::reconcile::{Context, ReconcileError, Reconciled, namespaced};
+use crate::reconcile::{self, Context, ReconcileError, Reconciled, namespaced};
 
 impl Reconciled for IdGenerator {
     fn api(&self, context: &Context) -> Api<Self> {
@@ -30,7 +30,7 @@ impl Reconciled for IdGenerator {
             Ok(validated) => apply::apply(build(&validated), &context.provisioner).await,
             Err(invalid) => Err(ProvisionError::Refused(invalid)),
         };
-        update_status::applied(self, outcome, context).await
+        reconcile::applied(self, outcome, context).await
     }
 
     async fn release(&self, context: &Context) -> Result<(), ReconcileError> {
@@ -40,6 +40,6 @@ impl Reconciled for IdGenerator {
             .provisioner
             .delete_id_generator(tenant, &namespace, &name)
             .await;
-        update_status::released(self, outcome, context).await
+        reconcile::released(self, outcome, context).await
     }
 }

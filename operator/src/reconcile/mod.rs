@@ -12,8 +12,11 @@ mod error;
 mod events;
 mod status;
 
-pub(crate) use conditions::{Verdict, conditions, phase};
+#[cfg(test)]
+pub(crate) use conditions::{Verdict, conditions};
 pub(crate) use context::Context;
 pub(crate) use engine::{Reconciled, run};
 pub(crate) use error::ReconcileError;
-pub(crate) use status::{Status, namespaced, write};
+pub(crate) use status::{Reported, Shared, applied, namespaced, released};
+#[cfg(test)]
+pub(crate) use status::{status_after, with_verdict};

@@ -1,55 +1,136 @@
-//! Writing a status: by server-side apply, and only when it says something new.
+//! Step 5 for all kinds: what came of a reconciliation becomes a status, written by server-side
+//! apply, and only when it says something new.
 
-use std::fmt::Debug;
-
-use crds::Condition;
+use crds::{Condition, Phase};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
+use protocol::v1;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::conditions::{Verdict, conditions, phase};
 use super::context::Context;
+use super::engine::Reconciled;
 use super::error::ReconcileError;
 use super::events;
+use crate::provision::ProvisionError;
 
 /// Owns the statuses and nothing else.
 const FIELD_MANAGER: &str = "signet-operator-status";
 
-/// A status that can be compared and announced.
-pub(crate) struct Status<'a, S> {
-    pub(crate) before: Option<&'a S>,
-    pub(crate) now: S,
-    pub(crate) conditions: fn(&S) -> &[Condition],
+/// What the statuses of all kinds have.
+pub(crate) struct Shared<'a> {
+    pub(crate) observed_generation: &'a mut Option<i64>,
+    pub(crate) phase: &'a mut Option<Phase>,
+    pub(crate) conditions: &'a mut Vec<Condition>,
+}
+
+/// A kind whose status tells what came of its reconciliation.
+pub(crate) trait Reported: Reconciled {
+    /// The status.
+    type Status: Clone + Default + PartialEq + Serialize + Send + Sync;
+    /// What step 4 gives; nothing else can be reported as applied.
+    type Applied: Send + Sync;
+
+    /// The status the object has.
+    fn reported(&self) -> Option<&Self::Status>;
+
+    /// The parts of a status that all kinds have.
+    fn shared(status: &mut Self::Status) -> Shared<'_>;
+
+    /// The conditions of a status.
+    fn conditions(status: &Self::Status) -> &[Condition];
+
+    /// What is good to know about what central holds, a sentence.
+    fn message(applied: &Self::Applied) -> String;
+
+    /// Takes over what central answered.
+    fn record(applied: &Self::Applied, status: &mut Self::Status);
+}
+
+/// Says what came of making central hold `object`.
+///
+/// # Errors
+/// The outcome's own, or that the API server does not take the status.
+pub(crate) async fn applied<K: Reported>(
+    object: &K,
+    outcome: Result<K::Applied, ProvisionError>,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    if let Some(now) = status_after(object, &outcome, Timestamp::now()) {
+        write(object, &now, context).await?;
+    }
+    outcome.map(|_| ()).map_err(ReconcileError::Central)
+}
+
+/// Says why central has not let go of `object`, when it has not.
+///
+/// # Errors
+/// The outcome's own, or that the API server does not take the status.
+pub(crate) async fn released<K: Reported>(
+    object: &K,
+    outcome: Result<v1::DeleteResponse, ProvisionError>,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    if let Err(error) = &outcome {
+        let now = with_verdict(object, &Verdict::releasing(error), Timestamp::now());
+        write(object, &now, context).await?;
+    }
+    outcome.map(|_| ()).map_err(ReconcileError::Central)
+}
+
+/// The status after `outcome`. `None`: what it says still holds.
+pub(crate) fn status_after<K: Reported>(
+    object: &K,
+    outcome: &Result<K::Applied, ProvisionError>,
+    now: Timestamp,
+) -> Option<K::Status> {
+    let before = object.reported().map(K::conditions).unwrap_or_default();
+    let verdict = Verdict::of(outcome, K::message, before, object.meta().generation)?;
+    let mut status = with_verdict(object, &verdict, now);
+    if let Ok(applied) = outcome {
+        K::record(applied, &mut status);
+    }
+    Some(status)
+}
+
+/// The status that says `verdict`, and else what it said before.
+pub(crate) fn with_verdict<K: Reported>(
+    object: &K,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> K::Status {
+    let generation = object.meta().generation;
+    let mut status = object.reported().cloned().unwrap_or_default();
+    let shared = K::shared(&mut status);
+    *shared.observed_generation = generation;
+    *shared.phase = Some(phase(verdict));
+    *shared.conditions = conditions(shared.conditions, verdict, generation, now);
+    status
 }
 
 /// Writes the status of `object` when it differs from the one it has, and publishes an Event when
 /// the outcome is another. An object that is gone needs no status.
-///
-/// # Errors
-/// When the API server does not take it.
-pub(crate) async fn write<K, S>(
-    context: &Context,
-    api: &Api<K>,
+async fn write<K: Reported>(
     object: &K,
-    status: Status<'_, S>,
-) -> Result<(), ReconcileError>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-    S: Serialize + PartialEq,
-{
-    if status.before == Some(&status.now) {
+    now: &K::Status,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let before = object.reported();
+    if before == Some(now) {
         return Ok(());
     }
     let patch = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
         "metadata": { "name": object.name_any(), "uid": object.uid() },
-        "status": &status.now,
+        "status": now,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    match api
+    match object
+        .api(context)
         .patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
         .await
     {
@@ -58,9 +139,9 @@ where
         Err(kube::Error::Api(error)) if error.code == 404 || error.code == 409 => return Ok(()),
         Err(error) => return Err(ReconcileError::Status(error)),
     }
-    let before = status.before.map(status.conditions).unwrap_or_default();
-    let now = (status.conditions)(&status.now);
-    events::announce(&context.recorder, &object.object_ref(&()), before, now).await;
+    let before = before.map(K::conditions).unwrap_or_default();
+    let reference = object.object_ref(&());
+    events::announce(&context.recorder, &reference, before, K::conditions(now)).await;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::provision::{ProvisionError, Provisioner};
 /// What central holds now. Made by [`apply`] alone, so that no status can tell of what was not
 /// applied.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Applied {
+pub(crate) struct Applied {
     pub(super) subjects: usize,
 }
 

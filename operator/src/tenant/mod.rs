@@ -18,7 +18,7 @@ use kube::api::Api;
 use protocol::v1;
 
 use crate::provision::ProvisionError;
-use crate::reconcile::{Context, ReconcileError, Reconciled};
+use crate::reconcile::{self, Context, ReconcileError, Reconciled};
 
 impl Reconciled for Tenant {
     fn api(&self, context: &Context) -> Api<Self> {
@@ -31,7 +31,7 @@ impl Reconciled for Tenant {
             Ok(validated) => apply::apply(build(&validated), &context.provisioner).await,
             Err(invalid) => Err(ProvisionError::Refused(invalid)),
         };
-        update_status::applied(self, outcome, context).await
+        reconcile::applied(self, outcome, context).await
     }
 
     async fn release(&self, context: &Context) -> Result<(), ReconcileError> {
@@ -43,6 +43,6 @@ impl Reconciled for Tenant {
             .provisioner
             .delete_tenant(&self.name_any(), policy)
             .await;
-        update_status::released(self, outcome, context).await
+        reconcile::released(self, outcome, context).await
     }
 }

@@ -1,85 +1,43 @@
 //! Step 5: the Tenant says what came of it.
 
-use crds::{Tenant, TenantStatus};
-use k8s_openapi::jiff::Timestamp;
-use protocol::v1;
+use crds::{Condition, Tenant, TenantStatus};
 
 use super::apply::Applied;
-use crate::provision::ProvisionError;
-use crate::reconcile::{
-    Context, ReconcileError, Reconciled, Status, Verdict, conditions, phase, write,
-};
+use crate::reconcile::{Reported, Shared};
 
-pub(super) async fn applied(
-    tenant: &Tenant,
-    outcome: Result<Applied, ProvisionError>,
-    context: &Context,
-) -> Result<(), ReconcileError> {
-    if let Some(now) = status(tenant, &outcome, Timestamp::now()) {
-        update(tenant, now, context).await?;
+impl Reported for Tenant {
+    type Status = TenantStatus;
+    type Applied = Applied;
+
+    fn reported(&self) -> Option<&TenantStatus> {
+        self.status.as_ref()
     }
-    outcome.map(|_| ()).map_err(ReconcileError::Central)
-}
 
-pub(super) async fn released(
-    tenant: &Tenant,
-    outcome: Result<v1::DeleteResponse, ProvisionError>,
-    context: &Context,
-) -> Result<(), ReconcileError> {
-    if let Err(error) = &outcome {
-        let now = with_verdict(tenant, &Verdict::releasing(error), Timestamp::now());
-        update(tenant, now, context).await?;
+    fn shared(status: &mut TenantStatus) -> Shared<'_> {
+        Shared {
+            observed_generation: &mut status.observed_generation,
+            phase: &mut status.phase,
+            conditions: &mut status.conditions,
+        }
     }
-    outcome.map(|_| ()).map_err(ReconcileError::Central)
-}
 
-async fn update(
-    tenant: &Tenant,
-    now: TenantStatus,
-    context: &Context,
-) -> Result<(), ReconcileError> {
-    let status = Status {
-        before: tenant.status.as_ref(),
-        now,
-        conditions: |status| &status.conditions,
-    };
-    write(context, &tenant.api(context), tenant, status).await
-}
+    fn conditions(status: &TenantStatus) -> &[Condition] {
+        &status.conditions
+    }
 
-/// The status after `outcome`. `None`: what it says still holds.
-fn status(
-    tenant: &Tenant,
-    outcome: &Result<Applied, ProvisionError>,
-    now: Timestamp,
-) -> Option<TenantStatus> {
-    let before = tenant
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice());
-    let message = |applied: &Applied| match applied.namespaces {
-        0 => "central holds the tenant; its selector admits no namespace yet: label one".into(),
-        1 => "central holds the tenant; it admits 1 namespace".into(),
-        count => format!("central holds the tenant; it admits {count} namespaces"),
-    };
-    let generation = tenant.metadata.generation;
-    let verdict = Verdict::of(outcome, message, before.unwrap_or_default(), generation)?;
-    let mut status = with_verdict(tenant, &verdict, now);
-    if let Ok(Applied { answer, namespaces }) = outcome {
+    fn message(applied: &Applied) -> String {
+        match applied.namespaces {
+            0 => "central holds the tenant; its selector admits no namespace yet: label one".into(),
+            1 => "central holds the tenant; it admits 1 namespace".into(),
+            count => format!("central holds the tenant; it admits {count} namespaces"),
+        }
+    }
+
+    fn record(applied: &Applied, status: &mut TenantStatus) {
+        let Applied { answer, namespaces } = applied;
         status.issuer = Some(answer.issuer.clone()).filter(|issuer| !issuer.is_empty());
         status.active_key = Some(answer.active_key.clone()).filter(|key| !key.is_empty());
         status.namespaces = i64::try_from(*namespaces).ok();
-    }
-    Some(status)
-}
-
-fn with_verdict(tenant: &Tenant, verdict: &Verdict, now: Timestamp) -> TenantStatus {
-    let before = tenant.status.clone().unwrap_or_default();
-    let generation = tenant.metadata.generation;
-    TenantStatus {
-        observed_generation: generation,
-        phase: Some(phase(verdict)),
-        conditions: conditions(&before.conditions, verdict, generation, now),
-        ..before
     }
 }
 
@@ -87,7 +45,11 @@ fn with_verdict(tenant: &Tenant, verdict: &Verdict, now: Timestamp) -> TenantSta
 mod tests {
     use super::*;
     use crate::invalid::InvalidResource;
+    use crate::provision::ProvisionError;
+    use crate::reconcile::status_after;
     use crds::Phase;
+    use k8s_openapi::jiff::Timestamp;
+    use protocol::v1;
     use serde_json::json;
 
     fn tenant(status: Option<TenantStatus>) -> Tenant {
@@ -115,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_was_applied_is_told_and_told_once() {
-        let first = status(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
+        let first = status_after(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(first.phase, Some(Phase::Ready));
         assert_eq!(first.observed_generation, Some(2));
         assert_eq!(
@@ -124,19 +86,20 @@ mod tests {
         );
         assert_eq!(first.active_key.as_deref(), Some("2026-11-a"));
         assert_eq!(first.namespaces, Some(2));
-        let again = status(&tenant(Some(first.clone())), &applied(), Timestamp::now()).unwrap();
+        let again =
+            status_after(&tenant(Some(first.clone())), &applied(), Timestamp::now()).unwrap();
         assert_eq!(again, first);
     }
 
     #[test]
     fn a_refusal_keeps_what_central_still_holds() {
-        let first = status(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
+        let first = status_after(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
         let refused = Err(ProvisionError::Refused(InvalidResource::wrong(
             "NotServed",
             "spec",
             "",
         )));
-        let second = status(&tenant(Some(first)), &refused, Timestamp::now()).unwrap();
+        let second = status_after(&tenant(Some(first)), &refused, Timestamp::now()).unwrap();
         assert_eq!(second.phase, Some(Phase::Refused));
         assert_eq!(second.active_key.as_deref(), Some("2026-11-a"));
         assert_eq!(second.conditions[0].reason, "NotServed");
@@ -149,12 +112,12 @@ mod tests {
                 message: "x".into(),
             })
         };
-        let first = status(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
+        let first = status_after(&tenant(None), &applied(), Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(
-            status(&tenant(Some(first)), &lost(), Timestamp::now()),
+            status_after(&tenant(Some(first)), &lost(), Timestamp::now()),
             None
         );
-        let unknown = status(&tenant(None), &lost(), Timestamp::now()).unwrap();
+        let unknown = status_after(&tenant(None), &lost(), Timestamp::now()).unwrap();
         assert_eq!(unknown.conditions[0].reason, "CentralUnavailable");
     }
 }
