@@ -137,3 +137,13 @@ proptest! {
         assert_eq!(generator_spec(Some(generator_spec_out(&spec))).unwrap(), spec);
     }
 }
+
+#[test]
+fn a_tenant_is_not_looked_for_by_a_name_that_no_database_takes() {
+    let unreadable = tenant_spec("ac\0me", Some(v1::TenantSpec::default())).unwrap_err();
+
+    assert!(
+        matches!(&unreadable, Unreadable::Refused(refusal) if refusal.reason == "InvalidName"),
+        "{unreadable:?}"
+    );
+}

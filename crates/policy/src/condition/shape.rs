@@ -53,6 +53,11 @@ pub(super) fn check(source: &str) -> Result<(), String> {
             source.len()
         ));
     }
+    if source.contains('\0') {
+        return Err(
+            "has a NUL character, which no database stores; write it as \\u0000".to_owned(),
+        );
+    }
     let depth = depth(source.as_bytes())?;
     if depth > MAX_CONDITION_DEPTH {
         return Err(format!(

@@ -303,3 +303,14 @@ fn roles_read_and_write_as_the_resource_does() {
     );
     assert_eq!(serde_json::to_value(&expected).unwrap(), text);
 }
+
+#[test]
+fn a_condition_that_no_database_could_store_is_refused_here() {
+    let mut wrong = role("a", vec![allow("a", "b")]);
+    wrong.rules[0].when = Some("request.x == \"\0\"".to_owned());
+    let found = check(&wrong).unwrap_err();
+    assert_eq!(found[0].kind.reason(), "InvalidCondition");
+
+    wrong.rules[0].when = Some(r#"request.x == "\u0000""#.to_owned());
+    assert_eq!(check(&wrong), Ok(()));
+}
