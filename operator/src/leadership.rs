@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::certificates::{Certificates, Trust};
 use crate::coverage;
 use crate::election::Fence;
+use crate::error::RunError;
 use crate::metrics::Metrics;
 use crate::provision::{Credentials, ProvisionError, Provisioner, Settings};
 use crate::reconcile::{self, Context};
-use crate::run::RunError;
 use crate::watch::{Watch, own_changes, related_changes};
 
 /// The leader's work, and what it takes.

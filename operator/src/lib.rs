@@ -18,6 +18,7 @@ pub mod certificates;
 mod config;
 mod coverage;
 pub mod election;
+mod error;
 mod health;
 mod http;
 pub mod id_generator;
@@ -40,8 +41,9 @@ pub mod webhook;
 mod tests;
 
 pub use config::{Config, ConfigError, PullPolicy};
+pub use error::RunError;
 pub use health::Health;
 pub use invalid::InvalidResource;
 pub use metrics::Metrics;
 pub use namespaces::{NamespaceLabels, admits, labels_of};
-pub use run::{RunError, run};
+pub use run::run;

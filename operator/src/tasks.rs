@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::run::RunError;
+use crate::error::RunError;
 
 /// Named tasks that end together.
 pub(crate) struct Tasks {
