@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
     };
     tracing_subscriber::fmt()
         .json()
+        .flatten_event(true)
         .with_env_filter(filter)
         .init();
     if let Some(error) = refused {

@@ -31,8 +31,16 @@ pub(crate) struct State {
 
 impl State {
     /// Whether this replica should be given work.
+    ///
+    /// A store that is away does not count: every replica would miss it at once, and with none of them
+    /// ready nobody could reach what they still serve from memory (discovery, keys, tokens).
     pub(crate) fn is_ready(self) -> bool {
-        self.store_up && self.caught_up && !self.draining
+        self.caught_up && !self.draining
+    }
+
+    /// Whether everything works, the store included.
+    pub(crate) fn is_healthy(self) -> bool {
+        self.is_ready() && self.store_up
     }
 }
 
@@ -155,7 +163,7 @@ impl StoreProbe {
         if lost >= PROBES_LOST && self.readiness.set_store_up(false) {
             tracing::error!(
                 error,
-                "the event store does not answer; this replica is not ready"
+                "the event store does not answer; nothing can be written until it does"
             );
         }
     }
@@ -183,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_is_store_and_read_models_and_not_draining() {
+    fn ready_is_read_models_and_not_draining_and_healthy_is_the_store_as_well() {
         let readiness = Readiness::default();
         assert!(!readiness.state().is_ready());
 
@@ -191,13 +199,13 @@ mod tests {
         assert!(!readiness.state().is_ready());
 
         readiness.caught_up();
-        assert!(readiness.state().is_ready());
+        assert!(readiness.state().is_ready() && readiness.state().is_healthy());
 
         assert!(readiness.set_store_up(false));
-        assert!(!readiness.state().is_ready());
+        assert!(readiness.state().is_ready() && !readiness.state().is_healthy());
 
         readiness.set_store_up(true);
         readiness.drain();
-        assert!(!readiness.state().is_ready());
+        assert!(!readiness.state().is_ready() && !readiness.state().is_healthy());
     }
 }

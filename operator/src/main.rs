@@ -12,6 +12,8 @@ async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("--log")?;
     tracing_subscriber::fmt()
         .json()
+        .flatten_event(true)
+        .with_span_list(false)
         .with_env_filter(filter)
         .init();
     if rustls::crypto::aws_lc_rs::default_provider()

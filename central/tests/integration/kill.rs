@@ -55,8 +55,8 @@ impl Process {
         let address = loop {
             let line = lines.next().expect("it ended at its start").unwrap();
             let line: Value = serde_json::from_str(&line).expect("a log line is JSON");
-            if line["fields"]["message"] == "listening" {
-                break line["fields"]["address"].as_str().unwrap().to_owned();
+            if line["message"] == "listening" {
+                break line["address"].as_str().unwrap().to_owned();
             }
         };
         // What it says later must not fill the pipe.

@@ -110,18 +110,21 @@ async fn without_its_database_central_serves_what_it_knows() {
         200
     );
     assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
-    eventually("it says that it is not ready", async || {
-        central.public("/ready").await.status() == 503
+    eventually("it says that it is not healthy", async || {
+        central.public("/health").await.status() == 503
     })
     .await;
+    // With no replica ready nobody could reach what is served from memory.
+    assert_eq!(central.public("/ready").await.status(), 200);
     let health: Value = central.public("/health").await.json().await.unwrap();
+    assert_eq!(health["status"], "degraded");
     assert_eq!(health["components"]["event_store"]["status"], "down");
     assert_eq!(central.public("/live").await.status(), 200);
 
     wire.whole.send_replace(true);
 
-    eventually("it is ready again", async || {
-        central.public("/ready").await.status() == 200
+    eventually("it is healthy again", async || {
+        central.public("/health").await.status() == 200
     })
     .await;
     let second = range(

@@ -29,12 +29,13 @@ pub(super) async fn ready(State(application): State<Arc<Application>>) -> Respon
     }
 }
 
-/// As `/ready`, and which component is to blame.
+/// Whether everything works, 200, else 503 and which component is to blame.
 pub(super) async fn health(State(application): State<Arc<Application>>) -> Response {
     let state = application.readiness.state();
-    let (code, status) = match state.is_ready() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    let (code, status) = match (state.is_healthy(), state.is_ready()) {
+        (true, _) => (StatusCode::OK, "healthy"),
+        (false, true) => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     let body = json!({
         "status": status,
