@@ -202,3 +202,37 @@ async fn a_new_policy_decides_and_an_unusable_one_does_not() {
     let status = sidecar.get("/v1/status").await.json();
     assert_eq!(status["content"]["policy"]["version"], 11);
 }
+
+#[tokio::test]
+async fn verifying_and_deciding_ask_nobody() {
+    let central = Central::start(&Script::new());
+    let sidecar = Sidecar::ready(&central, &[]).await;
+    let all_acknowledged = || {
+        (1..=3).all(|version| {
+            let contents = [Content::Keys, Content::Policy, Content::Generators];
+            central
+                .script
+                .acknowledged(contents[version - 1], version as u64)
+                .is_some()
+        })
+    };
+    until("everything is acknowledged", async || {
+        all_acknowledged().then_some(())
+    })
+    .await;
+    let before = central.script.messages();
+
+    for number in 0..50 {
+        let token = central
+            .script
+            .token(|claims| claims.jti = Some(number.to_string()));
+        assert_eq!(sidecar.verify(&token).await.status, StatusCode::OK);
+        decide(&sidecar, &token, "create", "orders/1", number).await;
+        assert_eq!(
+            sidecar.verify("garbage").await.status,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+
+    assert_eq!(central.script.messages(), before, "central was asked");
+}

@@ -156,6 +156,14 @@ impl Script {
             .map(|one| one.refused_because.clone())
     }
 
+    /// Everything it was ever asked or told.
+    pub(crate) fn messages(&self) -> usize {
+        self.hello_count()
+            + self.acknowledgements.lock().unwrap().len()
+            + self.allocations.lock().unwrap().len()
+            + self.exchanges.lock().unwrap().len()
+    }
+
     pub(crate) fn hello_count(&self) -> usize {
         self.hellos.lock().unwrap().len()
     }
