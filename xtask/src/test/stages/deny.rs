@@ -18,6 +18,13 @@ pub(super) fn run(options: &Options) -> Result<Verdict> {
         }
         None => install()?,
     };
+    // The graph has crates of every platform; a build has brought those of this one only.
+    let mut fetch = process::cargo();
+    process::run(
+        fetch
+            .current_dir(paths::checkout())
+            .args(["fetch", "--locked"]),
+    )?;
     let mut deny = Command::new(program);
     deny.current_dir(paths::checkout())
         .args(["--offline", "--locked", "--workspace", "check"]);
