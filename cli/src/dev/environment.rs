@@ -77,7 +77,8 @@ impl Environment {
     /// # Errors
     /// The folder itself cannot be read.
     pub async fn reload(&mut self) -> Result<(), Error> {
-        let declared = read(&self.settings.resources)?;
+        let mut declared = read(&self.settings.resources)?;
+        declared.keep(&self.declared);
         self.take(declared).await;
         Ok(())
     }

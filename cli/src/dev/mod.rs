@@ -124,7 +124,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
             }
             () = changes.changed() => {
                 output::line("");
-                environment.reload().await?;
+                if let Err(error) = environment.reload().await {
+                    output::line(&format!("nothing was changed: {error}"));
+                    continue;
+                }
                 print_resources(&environment);
                 if !sidecar {
                     sidecar = try_sidecar(&mut environment, &options.service_account).await?;

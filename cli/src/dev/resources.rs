@@ -1,6 +1,6 @@
 //! Resources read from YAML files, as `kubectl apply -f DIR` would take them.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use crds::{IdGenerator, Role, Tenant, names};
 use k8s_openapi::api::core::v1::Namespace;
@@ -57,8 +57,12 @@ pub fn read(folder: &Path) -> Result<Declared, Error> {
     files.sort();
     let mut declared = Declared::default();
     for file in files {
-        let text = fs::read_to_string(&file).map_err(unreadable(&file))?;
-        declared.take_file(&file, &text);
+        match fs::read_to_string(&file) {
+            Ok(text) => declared.take_file(&file, &text),
+            // It went since the folder was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => declared.broken.push(format!("{}: {error}", file.display())),
+        }
     }
     declared.add_namespaces_in_use();
     Ok(declared)
@@ -72,6 +76,18 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 impl Declared {
+    /// Goes on with what was declared `before` and is missing now, if something could not be taken: a
+    /// file that is half written, or mistyped, does not delete what it declared.
+    pub(super) fn keep(&mut self, before: &Self) {
+        if self.broken.is_empty() {
+            return;
+        }
+        keep(&mut self.namespaces, &before.namespaces);
+        keep(&mut self.tenants, &before.tenants);
+        keep(&mut self.roles, &before.roles);
+        keep(&mut self.id_generators, &before.id_generators);
+    }
+
     fn take_file(&mut self, file: &Path, text: &str) {
         let documents: Vec<Value> = match serde_saphyr::from_multiple(text) {
             Ok(documents) => documents,
@@ -143,6 +159,12 @@ impl Declared {
                 operator::labels_of(&namespace)
             });
         }
+    }
+}
+
+fn keep<K: Ord + Clone, V: Clone>(now: &mut BTreeMap<K, V>, before: &BTreeMap<K, V>) {
+    for (key, value) in before {
+        now.entry(key.clone()).or_insert_with(|| value.clone());
     }
 }
 

@@ -75,6 +75,30 @@ async fn a_segment_may_not_shrink() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_taken_deletes_nothing() {
+    let mut world = World::start().await;
+    let worker = world.application("shop/worker").await;
+    let token = worker.token().await;
+    let file = world.files.path().join("acme.yaml");
+
+    for broken in [
+        &b"apiVersion: [signet.dev"[..],
+        &b"kind: Tenant"[..],
+        b"\xff\xfe",
+    ] {
+        std::fs::write(&file, broken).unwrap();
+        world.environment.reload().await.unwrap();
+
+        let problem = world.environment.require_ready().unwrap_err().to_string();
+        assert!(problem.contains("acme.yaml"), "{problem}");
+        assert_eq!(world.refusal("Tenant", "", "acme"), None);
+        assert_eq!(worker.verify(&token).await.0, 200);
+        assert_eq!(worker.authorize(&token, "read").await.1["allowed"], true);
+    }
+    world.environment.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_tenant_is_closed() {
     let mut world = World::start().await;
     let worker = world.application("shop/worker").await;
