@@ -1,18 +1,21 @@
 //! Files made from the source: the resource definitions, their copy in the chart, the configuration
-//! reference. They are committed, so that readers and users need no tool.
+//! reference, the programs' default configuration. They are committed, so that readers and users need no tool.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{paths, process};
 
 /// Where the resource definitions lie.
 const DEFINITIONS: [&str; 2] = ["crds/yaml", "charts/signet/crds"];
 const CONFIGURATION: &str = "docs/reference/configuration.md";
+/// Where each program's default configuration lies, and the programs that have one.
+const DEFAULTS: &str = "config/defaults";
+const PROGRAMS: [&str; 3] = ["central", "operator", "sidecar"];
 
 /// Writes what is stale; with `check` only names it.
 ///
@@ -71,24 +74,47 @@ fn made() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             );
         }
     }
-    let mut reference = Command::new(paths::built("signet"));
-    let text = process::output(reference.args(["reference", "configuration"]))?;
-    made.insert(PathBuf::from(CONFIGURATION), text.into_bytes());
+    made.insert(
+        PathBuf::from(CONFIGURATION),
+        reference(&["configuration"])?.into_bytes(),
+    );
+    for program in PROGRAMS {
+        made.insert(
+            Path::new(DEFAULTS).join(format!("{program}.env")),
+            reference(&["environment", program])?.into_bytes(),
+        );
+    }
     Ok(made)
+}
+
+/// What `signet reference` says.
+fn reference(of: &[&str]) -> Result<String> {
+    let mut signet = Command::new(paths::built("signet"));
+    process::output(signet.arg("reference").args(of))
 }
 
 /// What differs from the checkout: the content to write, or none for a file that nothing makes.
 fn stale(made: &BTreeMap<PathBuf, Vec<u8>>) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
-    let checkout = paths::checkout();
+    stale_in(&paths::checkout(), made)
+}
+
+fn stale_in(
+    checkout: &Path,
+    made: &BTreeMap<PathBuf, Vec<u8>>,
+) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
     let mut stale: BTreeMap<PathBuf, Option<Vec<u8>>> = made
         .iter()
         .filter(|(path, content)| fs::read(checkout.join(path)).ok().as_ref() != Some(content))
         .map(|(path, content)| (path.clone(), Some(content.clone())))
         .collect();
-    for place in DEFINITIONS {
-        let Ok(entries) = fs::read_dir(checkout.join(place)) else {
+    // In these folders nothing lies that is not made.
+    for place in DEFINITIONS.into_iter().chain([DEFAULTS]) {
+        let folder = checkout.join(place);
+        if !folder.exists() {
             continue;
-        };
+        }
+        let entries = fs::read_dir(&folder)
+            .with_context(|| format!("{} cannot be read", folder.display()))?;
         for entry in entries {
             let path = PathBuf::from(place).join(entry?.file_name());
             if !made.contains_key(&path) {
@@ -97,4 +123,31 @@ fn stale(made: &BTreeMap<PathBuf, Vec<u8>>) -> Result<BTreeMap<PathBuf, Option<V
         }
     }
     Ok(stale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_missing_and_left_over_files_are_stale() {
+        let checkout = tempfile::tempdir().unwrap();
+        let defaults = checkout.path().join(DEFAULTS);
+        fs::create_dir_all(&defaults).unwrap();
+        for (name, content) in [("fresh", "1"), ("changed", "1"), ("left-over", "1")] {
+            fs::write(defaults.join(name), content).unwrap();
+        }
+        let path = |name: &str| Path::new(DEFAULTS).join(name);
+        let made = [("fresh", "1"), ("changed", "2"), ("missing", "3")]
+            .map(|(name, content)| (path(name), content.as_bytes().to_vec()));
+
+        let stale = stale_in(checkout.path(), &made.into()).unwrap();
+
+        let expected = [
+            (path("changed"), Some(b"2".to_vec())),
+            (path("left-over"), None),
+            (path("missing"), Some(b"3".to_vec())),
+        ];
+        assert_eq!(stale, expected.into());
+    }
 }

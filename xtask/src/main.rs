@@ -21,6 +21,7 @@ mod demo;
 mod generate;
 mod http;
 mod images;
+mod output;
 mod packages;
 mod paths;
 mod postgres;
@@ -106,7 +107,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Images => {
             let listing = images::build(&Steps::new())?;
             for packed in listing.images.values() {
-                println!("{:<48} {}", packed.image, packed.archive.display());
+                output::line(&format!(
+                    "{:<48} {}",
+                    packed.image,
+                    packed.archive.display()
+                ))?;
             }
         }
         Command::Generate { check } => generate::run(check)?,

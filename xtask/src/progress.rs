@@ -1,7 +1,7 @@
 //! Lines that say what is being done and how long it took. On a terminal the step under way turns;
 //! in a log each step is one line, written when it ends.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -44,7 +44,12 @@ impl Steps {
 
     /// A line of its own.
     pub(crate) fn say(&self, what: &str) {
-        eprintln!("{:>8}  {what}", seconds(self.started.elapsed()));
+        // Nobody reading any more is no reason to stop half way.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{:>8}  {what}",
+            seconds(self.started.elapsed())
+        );
     }
 
     fn spinner(&self, what: &str) -> Option<ProgressBar> {

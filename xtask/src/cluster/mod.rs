@@ -24,7 +24,7 @@ pub(crate) use database::new_database;
 pub(crate) use layout::Layout;
 
 use crate::progress::Steps;
-use crate::{components, paths};
+use crate::{components, output, paths};
 
 /// Commands of `cargo xtask cluster`.
 #[derive(clap::Subcommand)]
@@ -65,7 +65,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Load { archives } => load(&layout, &archives)?,
         Command::Database => {
             need_up(&layout)?;
-            println!("{}", new_database(&layout, &Steps::new())?);
+            output::line(&new_database(&layout, &Steps::new())?)?;
         }
         Command::Env => print_environment(&layout)?,
         Command::Become { cgroup, program } => daemon::become_daemon(&cgroup, &program)?,
@@ -151,17 +151,16 @@ fn print_environment(layout: &Layout) -> Result<()> {
     let steps = Steps::new();
     let kubectl = components::get(&components::KUBECTL, &steps)?;
     let helm = components::get(&components::HELM, &steps)?;
-    println!("export KUBECONFIG={}", layout.admin_kubeconfig().display());
-    println!("export KUBECACHEDIR={}", layout.text("client/kube"));
+    let mut lines = vec![
+        format!("export KUBECONFIG={}", layout.admin_kubeconfig().display()),
+        format!("export KUBECACHEDIR={}", layout.text("client/kube")),
+    ];
     for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        println!("export {name}={}", layout.text("client/helm"));
+        lines.push(format!("export {name}={}", layout.text("client/helm")));
     }
-    println!(
-        "export PATH={}:{}:$PATH",
-        kubectl.folder.display(),
-        helm.folder.display()
-    );
-    Ok(())
+    let (kubectl, helm) = (kubectl.folder.display(), helm.folder.display());
+    lines.push(format!("export PATH={kubectl}:{helm}:$PATH"));
+    output::line(&lines.join("\n"))
 }
 
 fn need_up(layout: &Layout) -> Result<()> {

@@ -1,12 +1,13 @@
 //! What runs of the cluster.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use super::layout::{Layout, NODE};
 use super::{cgroup, control_plane, daemon, kubectl};
-use crate::process;
+use crate::{output, process};
 
 /// What was found.
 pub(super) struct Status {
@@ -50,32 +51,34 @@ pub(super) fn look(layout: &Layout) -> Result<Status> {
 /// Prints it; failure when the cluster is not up.
 pub(super) fn print(layout: &Layout) -> Result<ExitCode> {
     if !layout.exists() && !cgroup::exist() {
-        println!("there is no cluster");
+        output::line("there is no cluster")?;
         return Ok(ExitCode::FAILURE);
     }
     let status = look(layout)?;
+    let mut text = String::new();
     for (name, pid) in &status.daemons {
         match pid {
-            Some(pid) => println!("{name:<24} runs as {pid}"),
-            None => println!("{name:<24} does not run"),
+            Some(pid) => writeln!(text, "{name:<24} runs as {pid}")?,
+            None => writeln!(text, "{name:<24} does not run")?,
         }
     }
     let word = |good: bool| if good { "ready" } else { "not ready" };
-    println!("{:<24} {}", "API", word(status.api_ready));
-    println!("{:<24} {}", "node", word(status.node_ready));
+    writeln!(text, "{:<24} {}", "API", word(status.api_ready))?;
+    writeln!(text, "{:<24} {}", "node", word(status.node_ready))?;
     if status.api_ready {
         let arguments = ["get", "pods", "--all-namespaces", "--no-headers"];
-        print!("{}", process::output(kubectl(layout)?.args(arguments))?);
+        text += &process::output(kubectl(layout)?.args(arguments))?;
     }
-    println!(
-        "state in {}, logs in {}",
-        layout.root().display(),
-        layout.logs().display()
-    );
-    if status.is_up() && layout.ready_mark().exists() {
-        Ok(ExitCode::SUCCESS)
+    let (state, logs) = (layout.root().display(), layout.logs());
+    write!(text, "state in {state}, logs in {}", logs.display())?;
+    let whole = status.is_up() && layout.ready_mark().exists();
+    if !whole {
+        text += "\nthe cluster is broken: `cargo xtask cluster up` starts it anew";
+    }
+    output::line(&text)?;
+    Ok(if whole {
+        ExitCode::SUCCESS
     } else {
-        println!("the cluster is broken: `cargo xtask cluster up` starts it anew");
-        Ok(ExitCode::FAILURE)
-    }
+        ExitCode::FAILURE
+    })
 }

@@ -7,11 +7,12 @@ use std::fs;
 use super::{IMAGES, Image};
 use crate::paths;
 
-/// What a stage says: sorted paths in the image, the user, the entry point.
+/// What a stage says: for each path in the image what lies there, the user, the entry point.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Stage {
     base: String,
-    files: Vec<String>,
+    /// From paths to what was copied there, as `stage:path`; without a stage it came from outside.
+    files: BTreeMap<String, String>,
     user: String,
     entrypoint: Vec<String>,
 }
@@ -36,12 +37,17 @@ fn stages(dockerfile: &str) -> BTreeMap<String, Stage> {
                 }
             }
             "COPY" | "ADD" => {
-                let mut words = rest
+                let (options, words): (Vec<&str>, Vec<&str>) = rest
                     .split_whitespace()
-                    .filter(|word| !word.starts_with("--"));
-                if let (Some((_, stage)), Some(path)) = (&mut current, words.next_back()) {
-                    stage.files.push(path.to_owned());
-                    stage.files.sort();
+                    .partition(|word| word.starts_with("--"));
+                let from = options
+                    .iter()
+                    .find_map(|option| option.strip_prefix("--from="));
+                if let (Some((_, stage)), Some((path, sources))) =
+                    (&mut current, words.split_last())
+                {
+                    let copied = format!("{}:{}", from.unwrap_or_default(), sources.join(" "));
+                    stage.files.insert((*path).to_owned(), copied);
                 }
             }
             "USER" => {
@@ -62,12 +68,12 @@ fn stages(dockerfile: &str) -> BTreeMap<String, Stage> {
 }
 
 fn expected(image: &Image) -> Stage {
-    let mut files: Vec<String> = image
+    // The first stage leaves every program in /out, under its own name.
+    let files = image
         .files
         .iter()
-        .map(|(path, _)| (*path).to_owned())
+        .map(|(path, program)| ((*path).to_owned(), format!("build:/out/{program}")))
         .collect();
-    files.sort();
     Stage {
         base: "scratch".to_owned(),
         files,
@@ -103,10 +109,22 @@ fn the_dockerfile_builds_what_the_tests_run() {
 
 #[test]
 fn a_difference_is_seen() {
-    let text = "FROM rust AS build\nRUN make\nFROM scratch AS central\nCOPY --from=build /a /signet-central\n\
-                COPY --from=build /b \\\n  /more\nUSER 0\nENTRYPOINT [\"/signet-central\"]\n";
-    let found = stages(text);
-    assert_eq!(found["central"].files, ["/more", "/signet-central"]);
-    assert_eq!(found["central"].user, "0");
-    assert_ne!(found["central"], expected(&IMAGES[1]));
+    let text = "FROM rust AS build\nRUN make\nFROM scratch AS central\n\
+                COPY --from=build --chmod=0755 \\\n  /out/signet-central /signet-central\n\
+                USER 65532:65532\nENTRYPOINT [\"/signet-central\"]\n";
+    let central = |text: &str| stages(text).remove("central").unwrap();
+    let expected = expected(&IMAGES[1]);
+    assert_eq!(central(text), expected);
+    for (from, to) in [
+        ("/out/signet-central", "/out/signet-sidecar"),
+        ("--from=build ", ""),
+        (" /signet-central", " /central"),
+        ("USER 65532:65532", "USER 0"),
+        ("USER", "COPY /etc/passwd /etc/passwd\nUSER"),
+        ("[\"/signet-central\"]", "[\"/signet-central\", \"--more\"]"),
+        ("scratch", "debian"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        assert_ne!(central(&text.replace(from, to)), expected, "{to}");
+    }
 }
