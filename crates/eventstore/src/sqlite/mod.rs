@@ -40,7 +40,8 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .synchronous(SqliteSynchronous::Full)
         .disable_statement_logging();
     let writing = prepare(&connect).await?;
-    let reading = if is_in_memory(url) {
+    let in_memory = is_in_memory(url);
+    let reading = if in_memory {
         // Another connection would see another database.
         writing.clone()
     } else {
@@ -55,7 +56,10 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .map_err(|error| OpenError::Unavailable {
             source: sqlx::Error::Protocol(error.to_string()),
         })?;
-    let writer = SqliteWriter { pool: writing };
+    let writer = SqliteWriter {
+        pool: writing,
+        in_memory,
+    };
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
     Ok(Store::start(
         writer,

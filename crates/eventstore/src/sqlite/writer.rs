@@ -13,6 +13,8 @@ use crate::event::StreamKey;
 use crate::plan::{self, Row, Stored, plan};
 use crate::request::Request;
 
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// SQLite's result codes (sqlite.org/rescode.html), extended ones reduced to their low byte.
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_TOOBIG: i32 = 18;
@@ -21,6 +23,25 @@ const SQLITE_CONSTRAINT: i32 = 19;
 pub(super) struct SqliteWriter {
     /// Of one connection; in memory the readers share it.
     pub(super) pool: SqlitePool,
+    pub(super) in_memory: bool,
+}
+
+impl SqliteWriter {
+    /// Begins a transaction, whatever became of the one before.
+    ///
+    /// SQLite ends a transaction by itself when the disk is full or fails
+    /// (<https://www.sqlite.org/lang_transaction.html>, section 3). The rollback after that finds none
+    /// and fails, and sqlx counts one as open for as long as the connection lives.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        match self.pool.begin_with(BEGIN).await {
+            // With its connection, a database in memory would be gone.
+            Err(sqlx::Error::InvalidSavePointStatement) if !self.in_memory => {
+                self.pool.acquire().await?.close().await?;
+                self.pool.begin_with(BEGIN).await
+            }
+            begun => begun,
+        }
+    }
 }
 
 #[async_trait]
@@ -30,11 +51,7 @@ impl Writer for SqliteWriter {
         requests: &[Request],
         now: OffsetDateTime,
     ) -> Result<Committed, CommitFailure> {
-        let mut transaction = self
-            .pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failure)?;
+        let mut transaction = self.begin().await.map_err(failure)?;
         let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
         let (head, recorded_at) = take_lane(&mut transaction, offered, now)
             .await

@@ -1,4 +1,4 @@
-//! Trouble that only a server has.
+//! Trouble that only a server has, or only a file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,32 @@ postgres_only!(
     a_commit_that_breaks_off_is_unknown_and_can_be_repeated,
     a_serialization_failure_is_tried_again,
 );
+
+// As it does when the disk is full, which is harder to come by.
+#[tokio::test]
+async fn appends_go_on_after_sqlite_ended_a_transaction_by_itself() {
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let mut outside = database.connect().await;
+    outside
+        .execute(
+            "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+        )
+        .await;
+    for _ in 0..2 {
+        let append = one("a", ExpectedVersion::NoStream);
+        store.append(append).await.unwrap_err();
+    }
+    outside.execute("DROP TRIGGER full").await;
+
+    let appended = store
+        .append(one("a", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
+
+    assert_eq!(appended.last, Position(1));
+    assert_eq!(all(&*store).await.len(), 1);
+}
 
 async fn a_long_transaction_elsewhere_holds_nobody_up(database: Arc<Database>) {
     let store = database.open().await;
