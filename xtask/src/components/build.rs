@@ -10,18 +10,23 @@ use sha2::{Digest, Sha256};
 
 use super::{Component, source};
 use crate::archive::{self, Contents, Tag};
+use crate::process;
 use crate::progress::Steps;
-use crate::{paths, process};
 
 /// Part of the key: raise it when what a cached folder holds changes shape.
 const SHAPE: &str = "1";
 
+/// The folder that holds the component once it is built.
+pub(super) fn place(component: &Component) -> Result<PathBuf> {
+    Ok(super::shelf()?.join(format!("{}-{}", component.name, key(component)?)))
+}
+
 pub(super) fn get(component: &Component, steps: &Steps) -> Result<PathBuf> {
-    let shelf = paths::cache()?.join("components");
-    let folder = shelf.join(format!("{}-{}", component.name, key(component)?));
+    let folder = place(component)?;
     if folder.is_dir() {
         return Ok(folder);
     }
+    let shelf = super::shelf()?;
     fs::create_dir_all(&shelf)
         .with_context(|| format!("the cache {} cannot be made", shelf.display()))?;
     // Two builds at once would only take each other's processors.

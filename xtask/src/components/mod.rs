@@ -138,6 +138,15 @@ pub(crate) fn get(component: &Component, steps: &Steps) -> Result<Built> {
     })
 }
 
+/// `component` as the cache holds it; none when it is still to be built.
+pub(crate) fn cached(component: &Component) -> Option<Built> {
+    let folder = build::place(component).ok()?;
+    folder.is_dir().then_some(Built {
+        folder,
+        name: component.name,
+    })
+}
+
 /// Builds whatever the cache does not hold.
 ///
 /// # Errors
@@ -145,6 +154,14 @@ pub(crate) fn get(component: &Component, steps: &Steps) -> Result<Built> {
 pub(crate) fn build_all(steps: &Steps) -> Result<()> {
     ALL.into_iter()
         .try_for_each(|component| get(component, steps).map(drop))
+}
+
+/// Where the built components lie.
+///
+/// # Errors
+/// See [`crate::paths::cache`].
+pub(crate) fn shelf() -> Result<PathBuf> {
+    Ok(crate::paths::cache()?.join("components"))
 }
 
 /// The folder of the module.

@@ -55,7 +55,7 @@ pub(super) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "chart",
-        shows: "the chart lints and renders, with its own values and those for high availability",
+        shows: "the chart lints, renders what it promises, refuses what cannot work",
         needs: &[],
         run: chart::run,
     },
