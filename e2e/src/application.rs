@@ -177,6 +177,25 @@ impl Application {
         .await
     }
 
+    /// Makes a pod by itself, with its ServiceAccount, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It was refused, or did not become ready in time.
+    pub async fn run_alone(&self, cluster: &Cluster) -> Result<Pod> {
+        cluster.apply(&self.account_manifest()).await?;
+        cluster.apply(&self.pod_manifest(cluster)?).await?;
+        let what = format!("the pod {}/{} to be ready", self.namespace, self.name);
+        await_condition(&what, Duration::from_secs(120), async || {
+            let pod = cluster.get(POD, Some(&self.namespace), &self.name).await?;
+            Ok(if is_ready(&pod) {
+                Observed::Yes(Pod::of(cluster, &pod)?)
+            } else {
+                Observed::NotYet(describe_pod(&pod))
+            })
+        })
+        .await
+    }
+
     /// The one pod of a Deployment with one replica.
     ///
     /// # Errors
@@ -192,14 +211,7 @@ impl Application {
         let pods = self.pods(cluster).await?;
         pods.iter()
             .filter(|pod| is_ready(pod))
-            .map(|pod| {
-                Ok(Pod {
-                    cluster: cluster.clone(),
-                    namespace: self.namespace.clone(),
-                    name: objects::name(pod)?.to_owned(),
-                    ip: objects::text(pod, "/status/podIP")?.to_owned(),
-                })
-            })
+            .map(|pod| Pod::of(cluster, pod))
             .collect()
     }
 

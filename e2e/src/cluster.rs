@@ -20,7 +20,7 @@ pub struct Cluster {
     pub environment: Environment,
 }
 
-/// The API server's "no" to an object.
+/// The API server's "no" to an object, its own or that of a webhook, which may be that it is away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The HTTP status.
@@ -245,14 +245,21 @@ impl Cluster {
     }
 }
 
+/// What the API server says (with a 500) of a webhook that must agree and does not answer.
+const WEBHOOK_AWAY: &str = "failed calling webhook";
+
 /// Separates the server's "no" from a failure to ask.
 fn accepted(answer: kube::Result<DynamicObject>) -> Result<Result<Value, Refused>> {
     match answer {
         Ok(object) => Ok(Ok(serde_json::to_value(object)?)),
-        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => Ok(Err(Refused {
-            code: status.code,
-            message: status.message,
-        })),
+        Err(kube::Error::Api(status))
+            if (400..500).contains(&status.code) || status.message.contains(WEBHOOK_AWAY) =>
+        {
+            Ok(Err(Refused {
+                code: status.code,
+                message: status.message,
+            }))
+        }
         Err(error) => Err(error.into()),
     }
 }

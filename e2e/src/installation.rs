@@ -137,6 +137,26 @@ pub async fn scale(cluster: &Cluster, component: &str, replicas: usize) -> Resul
     await_replicas(cluster, component, replicas).await
 }
 
+/// Runs something while a component has no pods, and brings them back whatever comes of it.
+///
+/// # Errors
+/// What was run failed, or the pods did not go or come in time.
+pub async fn while_away<T>(
+    cluster: &Cluster,
+    component: &str,
+    replicas: usize,
+    run: impl AsyncFnOnce() -> Result<T>,
+) -> Result<T> {
+    let gone = scale(cluster, component, 0).await;
+    let outcome = match gone {
+        Ok(()) => run().await,
+        Err(error) => Err(error),
+    };
+    let back = scale(cluster, component, replicas).await;
+    let value = outcome.with_context(|| format!("while {component} is away"))?;
+    back.map(|()| value)
+}
+
 /// Waits until just so many pods of a component are ready, and no other is left.
 ///
 /// # Errors

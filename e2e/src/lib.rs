@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod ids;
 pub mod installation;
 pub mod jwt;
+pub mod logs;
 pub mod namespace;
 pub mod objects;
 pub mod pod;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::condition::{Observed, await_condition};
 use crate::diagnostics;
+use crate::logs;
 use crate::objects::{Kind, NAMESPACE, TENANT};
 use crate::resources;
 
@@ -40,8 +41,8 @@ pub fn unique_name(prefix: &str) -> String {
     format!("{prefix}-{ending}")
 }
 
-/// Runs a test in a namespace of its own that enforces the restricted Pod Security Standard. The
-/// namespace goes away afterwards; that it does is part of the test.
+/// Runs a test in a namespace of its own that enforces the restricted Pod Security Standard. What the
+/// sidecars wrote in it is looked at. The namespace goes away afterwards; that it does is part of the test.
 ///
 /// # Errors
 /// The test's, after everything in the namespace was written down; or the namespace did not go away.
@@ -74,7 +75,13 @@ pub async fn with_namespace<T>(
         manifest["metadata"]["labels"][key] = (*value).into();
     }
     cluster.apply(&manifest).await?;
-    let outcome = AssertUnwindSafe(test(name)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(async {
+        let value = test(name).await?;
+        logs::sidecars_are_sound(cluster, name).await?;
+        Ok(value)
+    })
+    .catch_unwind()
+    .await;
     match outcome {
         Ok(Ok(value)) => {
             delete_and_wait(cluster, NAMESPACE, name).await?;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::diagnostics::note;
+use crate::objects;
 
 /// Where every test pod finds a ServiceAccount token for central, as its sidecar has one.
 pub const CENTRAL_TOKEN_FILE: &str = "/var/run/secrets/e2e/token";
@@ -80,6 +81,19 @@ pub struct Taken {
 }
 
 impl Pod {
+    /// A pod that runs.
+    ///
+    /// # Errors
+    /// It has no address yet.
+    pub fn of(cluster: &Cluster, pod: &Value) -> Result<Self> {
+        Ok(Self {
+            cluster: cluster.clone(),
+            namespace: objects::text(pod, "/metadata/namespace")?.to_owned(),
+            name: objects::name(pod)?.to_owned(),
+            ip: objects::text(pod, "/status/podIP")?.to_owned(),
+        })
+    }
+
     /// Asks a port of the pod from outside, through the API server. Its proxy sometimes cuts an
     /// answer short ("use of closed network connection" in its log); such a question is asked again.
     /// Ids in a lost answer are lost with it, which nobody may mind.

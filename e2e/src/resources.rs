@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::condition::{Observed, await_condition};
-use crate::objects::{self, Kind};
+use crate::objects::{self, EVENT, Kind};
 
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
@@ -113,6 +113,23 @@ pub async fn await_not_ready(
         let object = cluster.get(kind, namespace, name).await?;
         let refused = settled(&object).filter(|condition| condition["status"] == "False");
         Ok(Observed::from_option(refused.cloned(), describe(&object)))
+    })
+    .await
+}
+
+/// Waits for an Event that warns, with this reason, in a namespace, and gives it back.
+///
+/// # Errors
+/// There was none in time.
+pub async fn await_warning(cluster: &Cluster, namespace: &str, reason: &str) -> Result<Value> {
+    let what = format!("a warning with the reason {reason}");
+    await_condition(&what, Duration::from_secs(60), async || {
+        let events = cluster.list(EVENT, Some(namespace), "").await?;
+        let count = events.len();
+        let found = events
+            .into_iter()
+            .find(|event| event["reason"] == reason && event["type"] == "Warning");
+        Ok(Observed::from_option(found, format!("{count} events")))
     })
     .await
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::namespace::{delete_and_wait, unique_name, with_temp_namespace, with_tenant};
-use e2e::objects::{EVENT, ID_GENERATOR, ROLE, TENANT};
-use e2e::resources::{apply_ready, await_not_ready, await_ready, role, segment, tenant};
+use e2e::objects::{ID_GENERATOR, ROLE, TENANT};
+use e2e::resources::{
+    apply_ready, await_not_ready, await_ready, await_warning, role, segment, tenant,
+};
 use e2e::{Application, Cluster, Observed, await_condition};
 use serde_json::{Value, json};
 
@@ -84,24 +86,9 @@ pub(crate) async fn bad_condition_is_said_and_heals(cluster: &Cluster) -> Result
             let refused = await_not_ready(cluster, ROLE, Some(namespace), "writer").await?;
             says(&refused, "InvalidCondition", "").with_context(|| condition.to_owned())?;
         }
-        event_is_recorded(cluster, namespace, "InvalidCondition").await?;
+        await_warning(cluster, namespace, "InvalidCondition").await?;
         apply_ready(cluster, &with("request.amount < 1000")).await?;
         Ok(())
-    })
-    .await
-}
-
-async fn event_is_recorded(cluster: &Cluster, namespace: &str, reason: &str) -> Result<()> {
-    let what = format!("a warning with the reason {reason}");
-    await_condition(&what, Duration::from_secs(30), async || {
-        let events = cluster.list(EVENT, Some(namespace), "").await?;
-        let found = events
-            .iter()
-            .any(|event| event["reason"] == reason && event["type"] == "Warning");
-        Ok(Observed::from_option(
-            found.then_some(()),
-            format!("{} events", events.len()),
-        ))
     })
     .await
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::namespace::{delete_and_wait, with_tenant};
-use e2e::objects::{ID_GENERATOR, Kind, ROLE, TENANT};
-use e2e::resources::{apply_ready, role, segment};
+use e2e::namespace::{delete_and_wait, with_tenant, with_tenant_of};
+use e2e::objects::{self, ID_GENERATOR, Kind, ROLE, TENANT};
+use e2e::resources::{apply_ready, role, segment, tenant};
 use e2e::{Application, Cluster, Observed, await_condition};
 use serde_json::{Value, json};
 
@@ -38,6 +38,43 @@ pub(crate) async fn deleted_tenant_is_closed(cluster: &Cluster) -> Result<()> {
         });
         let own = pod.request(&own).await?;
         ensure!(own.status >= 400, "a closed tenant's token: {}", own.body);
+        Ok(())
+    })
+    .await
+}
+
+/// With `deletionPolicy: Retain` central keeps the tenant: its keys are served, its tokens hold, and
+/// declared again it is the same one.
+pub(crate) async fn retained_tenant_holds(cluster: &Cluster) -> Result<()> {
+    let retain = |tenant: &mut Value| tenant["spec"]["deletionPolicy"] = json!("Retain");
+    with_tenant_of(cluster, "retained", retain, async |scope| {
+        let pod = Application::new(&scope.namespace, "shopper")
+            .deploy_one(cluster)
+            .await?;
+        let token = pod.token().await?;
+        let before = cluster.get(TENANT, None, &scope.tenant).await?;
+        let keys = format!("{}/jwks", objects::text(&before, "/status/issuer")?);
+        let keys = json!({ "url": keys, "insecure": true });
+        let served = pod.request(&keys).await?.expect(200)?.json()?;
+
+        delete_and_wait(cluster, TENANT, &scope.tenant).await?;
+        let kept = pod.request(&keys).await?.expect(200)?.json()?;
+        ensure!(kept == served, "{served} became {kept}");
+        pod.verify(&token).await?.expect(200)?;
+        let renewed = pod.token().await?;
+        pod.verify(&renewed).await?.expect(200)?;
+
+        let mut manifest = tenant(&scope.tenant);
+        retain(&mut manifest);
+        let again = apply_ready(cluster, &manifest).await?;
+        ensure!(
+            again["status"]["activeKey"] == before["status"]["activeKey"],
+            "another key: {}",
+            again["status"]
+        );
+        pod.verify(&token).await?.expect(200)?;
+        // Nothing is to stay of it when the test is over.
+        apply_ready(cluster, &tenant(&scope.tenant)).await?;
         Ok(())
     })
     .await

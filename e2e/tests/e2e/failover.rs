@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::installation::{
-    CENTRAL_REPLICAS, OPERATOR_REPLICAS, SYSTEM_NAMESPACE, await_replicas, ready_pod_names,
+    CENTRAL_REPLICAS, OPERATOR_REPLICAS, SYSTEM_NAMESPACE, await_replicas, component_pods,
+    ready_pod_names,
 };
 use e2e::namespace::with_tenant;
-use e2e::objects::{self, LEASE};
-use e2e::resources::{apply_ready, segment};
+use e2e::objects::{self, ID_GENERATOR, LEASE, POD, ROLE, TENANT};
+use e2e::resources::{apply_ready, role, segment};
 use e2e::{Application, Cluster, Observed, Pod, UniqueIds, await_condition};
 use serde_json::json;
 
@@ -106,22 +107,9 @@ async fn take_until(pod: &Pod, over: &Cell<bool>) -> Result<Vec<String>> {
 pub(crate) async fn operator_killed_and_another_leads(cluster: &Cluster) -> Result<()> {
     with_tenant(cluster, "leader", async |scope| {
         let namespace = &scope.namespace;
-        let before = leader(cluster).await?;
-        let operators = ready_pod_names(cluster, "operator").await?;
-        let victim = operators
-            .iter()
-            .find(|name| before.contains(name.as_str()))
-            .with_context(|| format!("{before} is none of {operators:?}"))?;
-        cluster.kill_pod(SYSTEM_NAMESPACE, victim).await?;
-        let what = format!("another leader than {before}");
-        await_condition(&what, Duration::from_secs(90), async || {
-            let now = leader(cluster).await?;
-            Ok(Observed::from_option(
-                (!now.is_empty() && now != before).then_some(()),
-                now,
-            ))
-        })
-        .await?;
+        let (before, pod) = leader_pod(cluster).await?;
+        cluster.kill_pod(SYSTEM_NAMESPACE, &pod.name).await?;
+        another_leads(cluster, &before).await?;
         let ids = segment(namespace, "order-id", &scope.tenant, (1, 1_000_000, 100));
         apply_ready(cluster, &ids).await?;
         let pod = Application::new(namespace, "shopper")
@@ -141,4 +129,95 @@ async fn leader(cluster: &Cluster) -> Result<String> {
     Ok(objects::text(&lease, "/spec/holderIdentity")
         .unwrap_or_default()
         .to_owned())
+}
+
+/// Who holds the Lease, and the pod of it.
+async fn leader_pod(cluster: &Cluster) -> Result<(String, Pod)> {
+    let holder = leader(cluster).await?;
+    let pods = component_pods(cluster, "operator").await?;
+    let pod = pods
+        .iter()
+        .find(|pod| objects::name(pod).is_ok_and(|name| holder.contains(name)))
+        .with_context(|| format!("{holder:?} is no pod of the operator"))?;
+    let pod = Pod::of(cluster, pod)?;
+    Ok((holder, pod))
+}
+
+async fn another_leads(cluster: &Cluster, before: &str) -> Result<()> {
+    let what = format!("another leader than {before}");
+    await_condition(&what, Duration::from_secs(90), async || {
+        let now = leader(cluster).await?;
+        Ok(Observed::from_option(
+            (!now.is_empty() && now != before).then_some(()),
+            now,
+        ))
+    })
+    .await
+}
+
+/// The next leader looks at everything anew, and writes no status that says what it said.
+pub(crate) async fn statuses_outlast_the_leader(cluster: &Cluster) -> Result<()> {
+    with_tenant(cluster, "unchanged", async |scope| {
+        let namespace = &scope.namespace;
+        let rules = json!([{ "effect": "Allow", "resources": ["orders/*"], "actions": ["read"] }]);
+        let reader = role(namespace, "reader", &scope.tenant, "shopper", &rules);
+        apply_ready(cluster, &reader).await?;
+        let ids = segment(namespace, "order-id", &scope.tenant, (1, 1_000_000, 100));
+        apply_ready(cluster, &ids).await?;
+        let versions = async || {
+            let mut versions = Vec::new();
+            for (kind, namespace, name) in [
+                (TENANT, None, scope.tenant.as_str()),
+                (ROLE, Some(namespace.as_str()), "reader"),
+                (ID_GENERATOR, Some(namespace.as_str()), "order-id"),
+            ] {
+                let object = cluster.get(kind, namespace, name).await?;
+                versions.push(objects::text(&object, "/metadata/resourceVersion")?.to_owned());
+            }
+            anyhow::Ok(versions)
+        };
+        let before = versions().await?;
+        let (old, pod) = leader_pod(cluster).await?;
+        cluster
+            .delete(POD, Some(SYSTEM_NAMESPACE), &pod.name)
+            .await?;
+        another_leads(cluster, &old).await?;
+        everything_is_looked_at(cluster).await?;
+        let after = versions().await?;
+        ensure!(
+            before == after,
+            "tenant, role and generator were at {before:?} and are at {after:?}"
+        );
+        await_replicas(cluster, "operator", OPERATOR_REPLICAS).await
+    })
+    .await
+}
+
+/// Waits until the leader has found central to hold as many objects of each kind as there are.
+async fn everything_is_looked_at(cluster: &Cluster) -> Result<()> {
+    for (kind, name) in [
+        (TENANT, "Tenant"),
+        (ROLE, "Role"),
+        (ID_GENERATOR, "IdGenerator"),
+    ] {
+        let objects = cluster.list(kind, None, "").await?.len();
+        let what = format!("{objects} {} to be looked at", kind.plural());
+        await_condition(&what, Duration::from_secs(90), async || {
+            let (holder, leader) = leader_pod(cluster).await?;
+            let metrics = leader.proxy("GET", 7763, "/metrics", None).await?;
+            let metrics = metrics.expect(200)?.body;
+            let line = metrics.lines().find_map(|line| {
+                line.strip_prefix("signet_operator_reconciliations_total{kind=\"")?
+                    .strip_prefix(name)?
+                    .strip_prefix("\",outcome=\"applied\"} ")
+            });
+            let applied: usize = line.unwrap_or("0").parse()?;
+            Ok(Observed::from_option(
+                (applied >= objects).then_some(()),
+                format!("{applied} by {holder}"),
+            ))
+        })
+        .await?;
+    }
+    Ok(())
 }

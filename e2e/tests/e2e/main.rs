@@ -1,11 +1,14 @@
 //! The tests on a real cluster, in the order they run: the story first, then what can be tried side by
 //! side, then what breaks Signet's own pods.
 
+mod administration;
 mod bad_input;
 mod crds;
 mod deletion;
 mod failover;
 mod isolation;
+mod logs;
+mod outage;
 mod story;
 mod tokens;
 mod upgrade;
@@ -32,8 +35,15 @@ fn main() -> std::process::ExitCode {
         Together: webhook::invalid_annotation_is_denied_by_name,
         Together: webhook::annotations_change_the_sidecar,
         Together: webhook::injection_happens_once,
+        Together: webhook::pod_older_than_its_label_is_warned_of,
+        Together: administration::needs_the_bootstrap_secret,
         Together: deletion::deleted_tenant_is_closed,
+        Together: deletion::retained_tenant_holds,
         Together: deletion::finalizers_hold_and_let_go,
+        Alone: logs::are_objects_without_secrets,
+        Alone: outage::webhook_away_holds_up_nobody_else,
+        Alone: outage::ids_run_out_without_central,
+        Alone: failover::statuses_outlast_the_leader,
         Alone: failover::central_killed_while_ids_are_taken,
         Alone: failover::operator_killed_and_another_leads,
         Alone: upgrade::keeps_keys_and_certificates,

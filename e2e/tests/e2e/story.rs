@@ -234,7 +234,7 @@ async fn step_four_outage(
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     ensure!(
-        rounds >= 10,
+        rounds >= 3,
         "only {rounds} rounds in {} s",
         OUTAGE.as_secs()
     );

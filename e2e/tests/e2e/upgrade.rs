@@ -1,11 +1,11 @@
 //! An upgrade and a rollback of the release: what was made once stays.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::installation::{self, RELEASE, SYSTEM_NAMESPACE};
 use e2e::namespace::with_tenant;
 use e2e::objects::{self, MUTATING_WEBHOOK, SECRET};
 use e2e::resources::{apply_ready, segment};
-use e2e::{Application, Cluster};
+use e2e::{Application, Cluster, logs};
 use serde_json::Value;
 
 /// What an upgrade must not touch.
@@ -74,8 +74,19 @@ pub(crate) async fn keeps_keys_and_certificates(cluster: &Cluster) -> Result<()>
         let token = old.token().await?;
         let before = Kept::of(cluster).await?;
 
-        installation::upgrade(cluster, &["log=debug"]).await?;
+        installation::upgrade(cluster, &["log=debug", "sidecar.log=debug"]).await?;
         before.ensure_same(&Kept::of(cluster).await?)?;
+        let talkative = Application::new(namespace, "talkative")
+            .deploy_one(cluster)
+            .await?;
+        talkative
+            .verify(&talkative.token().await?)
+            .await?
+            .expect(200)?;
+        talkative.take_all_ids("order-id", 10, 1).await?;
+        logs::programs_are_sound(cluster)
+            .await
+            .context("at the level debug")?;
         installation::helm(cluster, &["rollback", RELEASE, "--wait", "--timeout", "5m"]).await?;
         before.ensure_same(&Kept::of(cluster).await?)?;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::namespace::{Scope, with_temp_namespace, with_tenant};
-use e2e::objects::{self, JOB};
-use e2e::resources::{apply_ready, segment};
+use e2e::objects::{self, EVENT, JOB, NAMESPACE};
+use e2e::resources::{apply_ready, await_warning, segment};
 use e2e::{Application, Cluster, Observed, await_condition};
 use serde_json::{Value, json};
 
@@ -212,6 +212,36 @@ pub(crate) async fn injection_happens_once(cluster: &Cluster) -> Result<()> {
             "annotations changed"
         );
         Ok(())
+    })
+    .await
+}
+
+/// Whoever labels a namespace late reads of the pods that run in it already.
+pub(crate) async fn pod_older_than_its_label_is_warned_of(cluster: &Cluster) -> Result<()> {
+    with_tenant(cluster, "late", async |scope| {
+        let labels = [("signet.dev/tenant", scope.tenant.as_str())];
+        with_temp_namespace(cluster, "late-two", &labels, async |namespace| {
+            let pod = Application::new(namespace, "older")
+                .run_alone(cluster)
+                .await?;
+            let events = cluster.list(EVENT, Some(namespace), "").await?;
+            ensure!(
+                events
+                    .iter()
+                    .all(|event| event["reason"] != "SidecarMissing"),
+                "warned of a pod that did not ask"
+            );
+            let label = json!({ "metadata": { "labels": { "signet.dev/injection": "enabled" } } });
+            cluster.merge(NAMESPACE, None, namespace, &label).await?;
+            let warning = await_warning(cluster, namespace, "SidecarMissing").await?;
+            let about = &warning["involvedObject"];
+            ensure!(
+                about["kind"] == "Pod" && about["name"] == pod.name.as_str(),
+                "{about}"
+            );
+            Ok(())
+        })
+        .await
     })
     .await
 }
