@@ -18,13 +18,24 @@ use crate::health;
 use crate::identity::{OwnTokens, Renewal};
 use crate::ids::Generators;
 use crate::metrics::Metrics;
-use crate::serve::Server;
+use crate::serve::{Limits, Server};
 use crate::startup::{Progress, Startup};
 
 /// Connections of applications, which keep them open, and of probes, which must not take the
 /// applications' file descriptors.
-const API_CONNECTIONS: usize = 1024;
-const HEALTH_CONNECTIONS: usize = 32;
+/// The application's, which may keep its connections.
+const API_LIMITS: Limits = Limits {
+    connections: 1024,
+    silence: Duration::from_secs(75),
+    keep_alive: true,
+};
+/// Anybody's who reaches the pod. Silent connections must not keep the kubelet's probes from their
+/// answer: they are ended before a probe gives up.
+const HEALTH_LIMITS: Limits = Limits {
+    connections: 512,
+    silence: Duration::from_secs(2),
+    keep_alive: false,
+};
 
 /// Why a sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -153,17 +164,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let api = bind(
         "api",
         localhost,
-        API_CONNECTIONS,
+        API_LIMITS,
         api::router(Arc::clone(&answering)),
     )
     .await?;
-    let health = bind(
-        "health",
-        beyond,
-        HEALTH_CONNECTIONS,
-        health::router(answering),
-    )
-    .await?;
+    let health = bind("health", beyond, HEALTH_LIMITS, health::router(answering)).await?;
     let (api_address, health_address) = (api.address(), health.address());
     info!(tenant = config.tenant, %api_address, %health_address, "listening");
 
@@ -259,10 +264,10 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static s
 async fn bind(
     what: &'static str,
     address: SocketAddr,
-    connections: usize,
+    limits: Limits,
     router: axum::Router,
 ) -> Result<Server, Error> {
-    Server::bind(what, address, connections, router)
+    Server::bind(what, address, limits, router)
         .await
         .map_err(|source| Error::Bind {
             what,

@@ -15,14 +15,26 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use tower_http::timeout::TimeoutBody;
 use tracing::{debug, warn};
 
-/// How long a client may take to send a request's head; also how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a body may pause before it counts as never to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The head of a request, all headers together, fits.
 const LARGEST_HEAD_BYTES: usize = 64 * 1024;
 /// When the process has no file descriptors left, accepting at once again would only burn time.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(100);
+
+/// Who may connect, and how long one may say nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections served at a time; the next ones wait.
+    pub connections: usize,
+    /// How long a client may take to send a request's head; also how long an idle connection is kept.
+    pub silence: Duration,
+    /// Whether a connection may bring a second request.
+    pub keep_alive: bool,
+}
 
 /// A port that is bound, and what answers on it.
 #[derive(Debug)]
@@ -31,28 +43,30 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    limits: Limits,
     connections: Arc<Semaphore>,
 }
 
 impl Server {
-    /// Binds the address. At most `connections` are served at a time; the next ones wait.
+    /// Binds the address.
     ///
     /// # Errors
     /// The address cannot be bound.
     pub async fn bind(
         name: &'static str,
         address: SocketAddr,
-        connections: usize,
+        limits: Limits,
         router: Router,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let connections = Arc::new(Semaphore::new(connections));
+        let connections = Arc::new(Semaphore::new(limits.connections));
         Ok(Self {
             name,
             listener,
             address,
             router,
+            limits,
             connections,
         })
     }
@@ -74,7 +88,7 @@ impl Server {
             let Some((stream, permit)) = accepted else {
                 continue;
             };
-            let serving = serve(stream, self.router.clone(), shutdown.clone());
+            let serving = serve(stream, self.router.clone(), self.limits, shutdown.clone());
             connections.spawn(async move {
                 serving.await;
                 drop(permit);
@@ -107,13 +121,16 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn serve(stream: TcpStream, router: Router, limits: Limits, shutdown: CancellationToken) {
     // Answers are small and awaited.
     let _ = stream.set_nodelay(true);
-    let service = router.map_request(|request: hyper::Request<Incoming>| request.map(Body::new));
+    let service = router.map_request(|request: hyper::Request<Incoming>| {
+        request.map(|body| Body::new(TimeoutBody::new(BODY_TIMEOUT, body)))
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(limits.keep_alive)
+        .header_read_timeout(limits.silence)
         .max_buf_size(LARGEST_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);

@@ -22,10 +22,13 @@ pub(super) async fn take(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    // A name that is no UTF-8 is no generator's.
-    let Path(name) = generator.map_err(|_| IdError::Unknown {
-        name: "…".to_owned(),
-    })?;
+    // What cannot be a name is not repeated: it may be a secret that went into the wrong place.
+    let name = generator.ok().map(|Path(name)| name);
+    let name = name
+        .filter(|name| may_be_a_name(name))
+        .ok_or_else(|| IdError::Unknown {
+            name: "…".to_owned(),
+        })?;
     let asked = Asked::parse(query.as_deref().unwrap_or_default())?;
     let ranges = parts
         .generators
@@ -37,6 +40,12 @@ pub(super) async fn take(
         (false, Some(_), true) => Json(json!({ "ids": strings(&ranges) })).into_response(),
         (false, _, false) => lines(&ranges).into_response(),
     })
+}
+
+/// A Kubernetes resource is called like a DNS subdomain (RFC 1123).
+fn may_be_a_name(name: &str) -> bool {
+    let sound = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    name.len() <= 253 && name.bytes().all(sound)
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

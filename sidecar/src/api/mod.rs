@@ -69,7 +69,11 @@ pub struct Parts {
 /// The API over these parts.
 pub fn router(parts: Arc<Parts>) -> Router {
     let served = Router::new()
-        .route("/v1/ids/{generator}", get(ids::take))
+        // A HEAD that took an id would take it for nobody.
+        .route(
+            "/v1/ids/{generator}",
+            get(ids::take).head(async || ([(http::header::ALLOW, "GET")], ApiError::MethodNotAllowed)),
+        )
         .route("/v1/token", get(own_token::get))
         .route("/v1/token/verify", post(access::verify))
         .route("/v1/authorize", post(access::authorize))

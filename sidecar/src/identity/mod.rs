@@ -2,7 +2,7 @@
 //! projected ServiceAccount token, renewed ahead, kept while central is away.
 //!
 //! **Invariants.** A token is served only before it expires, counted from when it was *asked for*, on
-//! the clock that runs through suspend. No audience is asked for that the tenant does not have, so
+//! the clock that runs through suspend and on the wall's, by which others judge it. No audience is asked for that the tenant does not have, so
 //! that the number of tokens is bounded. Tokens are never logged.
 
 mod renewal;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 pub use self::renewal::Renewal;
 use crate::central::{CallError, Connection};
-use crate::clock::Moment;
+use crate::clock::{Moment, unix_now};
 use crate::content::Content;
 use crate::metrics::Metrics;
 
@@ -56,6 +56,8 @@ pub struct OwnToken {
     /// The token, in compact form.
     pub access_token: Arc<str>,
     expires: Moment,
+    /// The same on the wall's clock, in seconds since 1970.
+    expires_unix: i64,
     renew: Moment,
 }
 
@@ -69,12 +71,20 @@ impl std::fmt::Debug for OwnToken {
 }
 
 impl OwnToken {
-    /// A token that lives for `lifetime` since `asked`, to be renewed at two thirds of it, a little
-    /// earlier by `share` (0 to 1), so that a fleet does not renew in one wave.
-    fn new(access_token: String, asked: Moment, lifetime: Duration, share: f64) -> Self {
+    /// A token that lives for `lifetime` since `asked` (`asked_unix` on the wall's clock), to be
+    /// renewed at two thirds of it, a little earlier by `share` (0 to 1), so that a fleet does not
+    /// renew in one wave.
+    fn new(
+        access_token: String,
+        (asked, asked_unix): (Moment, i64),
+        lifetime: Duration,
+        share: f64,
+    ) -> Self {
+        let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Self {
             access_token: access_token.into(),
             expires: asked.plus(lifetime),
+            expires_unix: asked_unix.saturating_add(seconds),
             renew: asked.plus(lifetime.mul_f64(2.0 / 3.0 - 0.1 * share)),
         }
     }
@@ -85,8 +95,8 @@ impl OwnToken {
         self.expires.since(now)
     }
 
-    fn holds(&self, now: Moment) -> bool {
-        self.remaining(now) >= SHORTEST_REST
+    fn holds(&self, now: Moment, now_unix: i64) -> bool {
+        self.remaining(now) >= SHORTEST_REST && now_unix < self.expires_unix
     }
 }
 
@@ -173,7 +183,7 @@ impl OwnTokens {
 
     /// Gets a token whatever is held. The caller holds the slot's turn.
     async fn exchange(&self, audience: &str, slot: &Slot) -> Result<Arc<OwnToken>, OwnTokenError> {
-        let asked = Moment::now();
+        let asked = (Moment::now(), unix_now());
         let result = self.connection.exchange(audience).await;
         let label = result.as_ref().map_or_else(CallError::reason, |_| "given");
         self.metrics
@@ -191,7 +201,7 @@ impl OwnTokens {
         let token = Arc::new(OwnToken::new(answer.access_token, asked, lifetime, share));
         slot.token.store(Some(Arc::clone(&token)));
         self.added.notify_one();
-        if token.holds(Moment::now()) {
+        if token.holds(Moment::now(), unix_now()) {
             Ok(token)
         } else {
             Err(OwnTokenError::Unavailable(CallError::Unreachable(
@@ -213,7 +223,7 @@ impl Slot {
     fn held(&self) -> Option<Arc<OwnToken>> {
         self.token
             .load_full()
-            .filter(|token| token.holds(Moment::now()))
+            .filter(|token| token.holds(Moment::now(), unix_now()))
     }
 }
 
@@ -227,9 +237,14 @@ mod tests {
 
     #[test]
     fn a_token_holds_until_its_last_second() {
-        let token = OwnToken::new("t".to_owned(), at(100), Duration::from_secs(900), 0.5);
-        assert!(token.holds(at(999)));
-        assert!(!token.holds(at(1_000)));
+        let asked = (at(100), 5_000);
+        let token = OwnToken::new("t".to_owned(), asked, Duration::from_secs(900), 0.5);
+        assert!(token.holds(at(999), 5_899));
+        assert!(!token.holds(at(1_000), 5_899));
+        assert!(
+            !token.holds(at(999), 5_900),
+            "the wall's clock was set forward"
+        );
         assert_eq!(token.remaining(at(400)), Duration::from_secs(600));
         assert_eq!(token.remaining(at(2_000)), Duration::ZERO);
     }
@@ -238,7 +253,7 @@ mod tests {
     fn renewal_is_at_two_thirds_or_a_little_before() {
         let renew = |share| {
             let lifetime = Duration::from_secs(900);
-            OwnToken::new("t".to_owned(), at(0), lifetime, share)
+            OwnToken::new("t".to_owned(), (at(0), 0), lifetime, share)
                 .renew
                 .as_millis()
         };
@@ -247,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let token = OwnToken::new("secret".to_owned(), at(0), Duration::from_secs(1), 0.0);
+        let token = OwnToken::new("secret".to_owned(), (at(0), 0), Duration::from_secs(1), 0.0);
         assert!(!format!("{token:?}").contains("secret"));
     }
 }

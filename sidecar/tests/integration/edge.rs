@@ -182,3 +182,29 @@ async fn what_the_application_sends_is_answered_over_one_connection() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.0 403"), "{answer}");
 }
+
+#[tokio::test]
+async fn asking_for_the_head_of_an_id_takes_none() {
+    let central = Central::start(&Script::new());
+    let sidecar = Sidecar::ready(&central, &["--generators", "order-id"]).await;
+    let first = sidecar.get("/v1/ids/order-id").await.ids()[0];
+
+    let head = send(sidecar.request(Method::HEAD, "/v1/ids/order-id")).await;
+
+    assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(head.headers["allow"], "GET");
+    assert_eq!(sidecar.get("/v1/ids/order-id").await.ids(), [first + 1]);
+}
+
+#[tokio::test]
+async fn a_secret_in_place_of_a_name_is_not_repeated() {
+    let central = Central::start(&Script::new());
+    let sidecar = Sidecar::ready(&central, &[]).await;
+    let token = central.script.token(|_| {});
+
+    let answer = sidecar.get(&format!("/v1/ids/{token}")).await;
+
+    let expected = (404, "IDGEN-COMMON-0006".to_owned());
+    assert_eq!(answer.error(), expected);
+    assert!(!answer.text.contains("eyJ"), "{}", answer.text);
+}

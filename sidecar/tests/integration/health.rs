@@ -1,6 +1,10 @@
 //! What is answered beyond the pod, and what is not.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use super::central::{Central, Script};
 use super::sidecar_under_test::Sidecar;
@@ -71,4 +75,23 @@ async fn metrics_tell_what_is_held_and_done() {
         "{}",
         metrics.text
     );
+}
+
+#[tokio::test]
+async fn silent_connections_keep_no_probe_from_its_answer_and_are_ended() {
+    let central = Central::start(&Script::new());
+    let sidecar = Sidecar::ready(&central, &[]).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let stream = TcpStream::connect(sidecar.running.health_address).await;
+        silent.push(stream.unwrap());
+    }
+
+    assert_eq!(sidecar.health("/ready").await.status, StatusCode::OK);
+
+    for mut stream in silent {
+        let ended = stream.read_u8();
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+        assert!(ended.unwrap().is_err(), "it was sent something");
+    }
 }
