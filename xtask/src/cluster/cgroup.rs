@@ -125,7 +125,7 @@ fn v1_hierarchies(mounts: &str) -> Vec<Hierarchy> {
 }
 
 /// Our cgroup in every hierarchy there is, as far as it exists.
-fn ours() -> Vec<PathBuf> {
+pub(super) fn ours() -> Vec<PathBuf> {
     let hierarchies = fs::read_dir(ROOT)
         .into_iter()
         .flatten()

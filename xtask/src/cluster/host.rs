@@ -52,6 +52,17 @@ const FIXED_PATHS: &[&str] = &[
 /// The tables kube-proxy makes.
 const TABLES: &[(&str, &str)] = &[("ip", "kube-proxy"), ("ip6", "kube-proxy")];
 
+/// The paths that components make wherever they are told to work.
+pub(super) fn fixed_paths() -> impl Iterator<Item = PathBuf> {
+    FIXED_PATHS.iter().map(PathBuf::from)
+}
+
+/// The settings that may be changed, as `name = value`.
+pub(super) fn settings() -> Vec<String> {
+    let now = |name: &&str| Some(format!("{name} = {}", setting(name).ok()?));
+    SETTINGS.iter().filter_map(now).collect()
+}
+
 /// The machine before the cluster touched it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Before {
@@ -67,11 +78,7 @@ impl Before {
         Ok(Self {
             boot: boot()?,
             settings: SETTINGS.iter().filter_map(read).collect(),
-            absent: FIXED_PATHS
-                .iter()
-                .map(PathBuf::from)
-                .filter(|path| !path.exists())
-                .collect(),
+            absent: fixed_paths().filter(|path| !path.exists()).collect(),
         })
     }
 

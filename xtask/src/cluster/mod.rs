@@ -12,19 +12,24 @@ mod host;
 mod layout;
 mod pki;
 mod status;
+mod traces;
 mod up;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub(crate) use database::new_database;
 pub(crate) use layout::Layout;
+pub(crate) use traces::Traces;
 
 use crate::progress::Steps;
-use crate::{components, output, paths};
+use crate::{components, output};
+
+/// Of the machine, and emptied when it starts.
+const LOCKS: &str = "/run/lock";
 
 /// Commands of `cargo xtask cluster`.
 #[derive(clap::Subcommand)]
@@ -114,6 +119,21 @@ pub(crate) fn is_up(layout: &Layout) -> bool {
     layout.ready_mark().exists() && status::look(layout).is_ok_and(|status| status.is_up())
 }
 
+/// Whether an `up` came as far as containerd and not to its end.
+pub(crate) fn is_half_up(layout: &Layout) -> bool {
+    daemon::alive(layout, "containerd")
+        && Path::new(&layout.containerd_socket()).exists()
+        && !layout.ready_mark().exists()
+}
+
+/// Installs and builds what `up` needs, which stays.
+///
+/// # Errors
+/// When a package or component cannot be had.
+pub(crate) fn provide(steps: &Steps) -> Result<()> {
+    up::provide(steps)
+}
+
 /// Imports docker-archives.
 ///
 /// # Errors
@@ -183,20 +203,22 @@ fn need_root() -> Result<()> {
 /// would take it from under each other.
 ///
 /// # Errors
-/// When the lock's file cannot be made.
+/// When the caller is not root, or the lock's file cannot be made.
 pub(crate) fn reserve() -> Result<File> {
-    lock("cluster-use.lock", "another run that uses the cluster")
+    need_root()?;
+    lock("use", "another run that uses the cluster")
 }
 
 /// One `up` or `down` at a time.
 fn lock_changes() -> Result<File> {
-    lock("cluster.lock", "another `cargo xtask cluster`")
+    lock("change", "another `cargo xtask cluster`")
 }
 
 fn lock(name: &str, holder: &str) -> Result<File> {
-    let cache = paths::cache()?;
-    std::fs::create_dir_all(&cache)?;
-    let file = File::create(cache.join(name))?;
+    // Where any run of this machine finds it, whatever its cache or home: there is one cluster.
+    let place = Path::new(LOCKS).join(format!("signet-cluster-{name}.lock"));
+    let file = File::create(&place)
+        .with_context(|| format!("the lock {} cannot be made", place.display()))?;
     if file.try_lock().is_err() {
         eprintln!("          waiting for {holder}");
         file.lock()?;

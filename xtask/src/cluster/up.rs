@@ -32,8 +32,7 @@ struct Parts {
 /// When a package or component cannot be had, a port is taken, or a daemon fails; then the state is
 /// left as it is for a look at the logs, and `down` cleans it.
 pub(super) fn up(layout: &Layout, steps: &Steps) -> Result<()> {
-    steps.run("Debian packages", || packages::require(packages::CLUSTER))?;
-    components::build_all(steps)?;
+    provide(steps)?;
     let parts = Parts {
         node: components::get(&components::NODE, steps)?,
         etcd: components::get(&components::ETCD, steps)?,
@@ -57,6 +56,15 @@ pub(super) fn up(layout: &Layout, steps: &Steps) -> Result<()> {
     start(layout, steps, &parts, &mut daemons)?;
     fs::write(layout.ready_mark(), "")?;
     Ok(())
+}
+
+/// Installs the packages and builds the components.
+///
+/// # Errors
+/// When one cannot be had.
+pub(super) fn provide(steps: &Steps) -> Result<()> {
+    steps.run("Debian packages", || packages::require(packages::CLUSTER))?;
+    components::build_all(steps)
 }
 
 fn start(layout: &Layout, steps: &Steps, parts: &Parts, daemons: &mut Daemons<'_>) -> Result<()> {

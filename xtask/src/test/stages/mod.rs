@@ -1,6 +1,7 @@
 //! The table of stages, and the short ones.
 
 mod chart;
+mod cluster;
 mod deny;
 mod e2e;
 
@@ -58,6 +59,12 @@ pub(super) const STAGES: &[Stage] = &[
         shows: "the chart lints, renders what it promises, refuses what cannot work",
         needs: &[],
         run: chart::run,
+    },
+    Stage {
+        name: "cluster",
+        shows: "the local cluster starts, and goes without a trace, also after a crash half way",
+        needs: &[],
+        run: cluster::run,
     },
     Stage {
         name: "e2e",
