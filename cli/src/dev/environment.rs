@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs::{DirBuilder, File},
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -24,9 +26,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Central, the reconciler and sidecars. State lies in a folder of its own.
 pub struct Environment {
     settings: Settings,
-    folder: PathBuf,
-    /// Removed with everything in it when the environment goes.
-    _temporary: Option<TempDir>,
+    folder: StateFolder,
     callers: Arc<StaticAuthenticator>,
     central_address: SocketAddr,
     central: Option<central::Running>,
@@ -43,7 +43,7 @@ impl Environment {
     /// The files cannot be read, state cannot be kept, or central did not start.
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         let declared = read(&settings.resources)?;
-        let (folder, temporary) = state_folder(settings.data.as_deref())?;
+        let folder = StateFolder::open(settings.data.as_deref())?;
         let callers = Arc::new(StaticAuthenticator::default());
         let operator = identities::new_bearer();
         callers.insert(&operator, Caller::Operator);
@@ -52,12 +52,11 @@ impl Environment {
             port => port,
         };
         let central_address = SocketAddr::from(([127, 0, 0, 1], central_port));
-        let operator_file = identities::write_secret(&folder, "operator.token", &operator)?;
+        let operator_file = identities::write_secret(&folder.path, "operator.token", &operator)?;
         let reconciler = Reconciler::new(&url(central_address), operator_file)?;
         let mut environment = Self {
             settings,
             folder,
-            _temporary: temporary,
             callers,
             central_address,
             central: None,
@@ -97,11 +96,11 @@ impl Environment {
             program: "central",
             reason,
         };
-        let master_key = identities::master_key_file(&self.folder)?;
+        let master_key = identities::master_key_file(&self.folder.path)?;
         let secret = self.administrator_secret()?;
         let address = self.central_address.to_string();
         let base = url(self.central_address);
-        let database = format!("sqlite://{}", self.folder.join("signet.db").display());
+        let database = format!("sqlite://{}", self.folder.path.join("signet.db").display());
         let config = central::Config::try_parse_from([
             "signet-central".as_ref(),
             "--listen".as_ref(),
@@ -161,8 +160,11 @@ impl Environment {
             }),
         );
         let number = self.sidecars.len();
-        let token_file =
-            identities::write_secret(&self.folder, &format!("workload-{number}.token"), &bearer)?;
+        let token_file = identities::write_secret(
+            &self.folder.path,
+            &format!("workload-{number}.token"),
+            &bearer,
+        )?;
         let (port, health_port) = if number == 0 {
             (self.settings.port, self.settings.health_port)
         } else {
@@ -284,15 +286,23 @@ impl Environment {
     /// The file with the administrator's secret.
     #[must_use]
     pub fn secret_file(&self) -> String {
-        self.folder.join("bootstrap.token").display().to_string()
+        self.folder
+            .path
+            .join("bootstrap.token")
+            .display()
+            .to_string()
     }
 
     fn administrator_secret(&self) -> Result<PathBuf, Error> {
-        let path = self.folder.join("bootstrap.token");
+        let path = self.folder.path.join("bootstrap.token");
         if path.exists() {
             return Ok(path);
         }
-        identities::write_secret(&self.folder, "bootstrap.token", &identities::new_bearer())
+        identities::write_secret(
+            &self.folder.path,
+            "bootstrap.token",
+            &identities::new_bearer(),
+        )
     }
 
     fn is_ready(&self, kind: &str, key: &(String, String)) -> bool {
@@ -348,25 +358,47 @@ pub fn start_logging(filter: &str) -> Result<(), Error> {
     })
 }
 
-fn state_folder(data: Option<&Path>) -> Result<(PathBuf, Option<TempDir>), Error> {
-    match data {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|source| Error::State {
-                path: folder.to_owned(),
-                source,
-            })?;
-            Ok((folder.to_owned(), None))
-        }
-        None => {
-            let temporary = tempfile::Builder::new()
-                .prefix("signet-")
-                .tempdir()
-                .map_err(|source| Error::State {
-                    path: std::env::temp_dir(),
-                    source,
-                })?;
-            Ok((temporary.path().to_owned(), Some(temporary)))
-        }
+/// The folder of one environment, its own as long as this lives.
+struct StateFolder {
+    path: PathBuf,
+    _lock: File,
+    /// Removed with everything in it when the environment goes.
+    _temporary: Option<TempDir>,
+}
+
+impl StateFolder {
+    /// `data`, readable by this user only, or a temporary folder.
+    fn open(data: Option<&Path>) -> Result<Self, Error> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::State { path, source }
+        };
+        let (path, temporary) = match data {
+            Some(folder) => {
+                let mut builder = DirBuilder::new();
+                builder.recursive(true).mode(0o700);
+                builder.create(folder).map_err(failed(folder))?;
+                (folder.to_owned(), None)
+            }
+            None => {
+                let made = tempfile::Builder::new().prefix("signet-").tempdir();
+                let temporary = made.map_err(failed(&std::env::temp_dir()))?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
+        lock.try_lock().map_err(|_| {
+            let folder = path.display();
+            Error::Usage(format!(
+                "another signet uses {folder}; end it, or give another folder with --data"
+            ))
+        })?;
+        Ok(Self {
+            path,
+            _lock: lock,
+            _temporary: temporary,
+        })
     }
 }
 

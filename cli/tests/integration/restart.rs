@@ -59,3 +59,26 @@ async fn many_sidecars_of_one_generator_share_no_id() {
     assert_eq!(all.len(), 4 * 20 * 1000);
     world.environment.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_state_serves_one_at_a_time() {
+    use cli::dev::{Environment, Settings};
+    use std::os::unix::fs::PermissionsExt as _;
+    let files = tempfile::tempdir().unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let mut settings = Settings::new(files.path().to_owned()).on_free_ports();
+    settings.data = Some(parent.path().join("data"));
+    let first = Environment::start(settings.clone()).await.unwrap();
+
+    let second = Environment::start(settings.clone()).await;
+
+    let refused = second.err().expect("two use one folder").to_string();
+    assert!(refused.contains("another signet"), "{refused}");
+    let mode = std::fs::metadata(parent.path().join("data"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    first.stop().await;
+    Environment::start(settings).await.unwrap().stop().await;
+}
