@@ -1,6 +1,7 @@
 //! The trait, and the store behind it: a queue in front of the lane, a reader beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
@@ -73,11 +74,17 @@ pub trait EventStore: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// How many polls long a subscription may wait before it looks whether the store still reaches as far
+/// as its cursor.
+const POLLS_PER_CURSOR_CHECK: u32 = 5;
+
 /// What a store and its subscriptions share.
 pub(crate) struct Shared {
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) head: Head,
     pub(crate) cancelled: CancellationToken,
+    /// How often a waiting subscription looks whether the store still reaches as far as its cursor.
+    pub(crate) cursor_check: Duration,
     queue: mpsc::Sender<Pending>,
     max_event_bytes: usize,
     tasks: TaskTracker,
@@ -119,6 +126,7 @@ impl Store {
             head,
             _cancel_on_drop: cancelled.clone().drop_guard(),
             cancelled,
+            cursor_check: options.poll_interval * POLLS_PER_CURSOR_CHECK,
             queue,
             max_event_bytes: options.max_event_bytes,
             tasks,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
@@ -72,7 +73,7 @@ struct Follower {
     /// How long to wait after the next failure.
     pause: Duration,
     /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
-    /// connection, behind which another database may stand.
+    /// connection, behind which another database may stand, and now and then while nothing comes.
     cursor_checked: bool,
     ended: bool,
 }
@@ -145,9 +146,14 @@ impl Follower {
             let message = format!("it announced position {known_head} and does not have it");
             return Err(ReadError::Unavailable { message });
         }
-        // An error means that the store is gone; it is cancelled then, and the caller notices.
         let after = self.after;
-        let _ = self.head.wait_for(|head| *head > after).await;
+        let more = self.head.wait_for(|head| *head > after);
+        // Nothing fails here when the database is put back to an earlier state meanwhile, and what is
+        // written then comes below the cursor. An error means that the store is gone; it is cancelled
+        // then, and the caller notices.
+        if timeout(self.shared.cursor_check, more).await.is_err() {
+            self.cursor_checked = false;
+        }
         Ok(())
     }
 }

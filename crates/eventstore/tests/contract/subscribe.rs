@@ -16,6 +16,7 @@ contract!(
     a_subscription_ends_when_the_store_is_closed,
     a_subscription_outlives_the_handle_of_its_store,
     a_cursor_ahead_of_the_store_is_an_error,
+    who_waits_notices_that_the_store_was_put_back,
     a_removed_event_is_noticed,
 );
 
@@ -138,6 +139,38 @@ async fn a_cursor_ahead_of_the_store_is_an_error(database: Arc<Database>) {
 
     let error = ReadError::AheadOfStore {
         cursor: Position(7),
+        head: Position(1),
+    };
+    assert_eq!(item, Some(Err(error)));
+    assert_eq!(subscription.next().await, None);
+}
+
+// As after a database was restored from a backup under a running process: no read fails, and without
+// a look at the head everything up to the old one would be missed.
+async fn who_waits_notices_that_the_store_was_put_back(database: Arc<Database>) {
+    let store = database.open_with(short_poll()).await;
+    for n in 0..3 {
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
+    }
+    let mut subscription = store.subscribe(Position::START);
+    assert_in_order(&next(&mut subscription, 3).await, 1);
+    let quiet = tokio::time::timeout(Duration::from_millis(500), subscription.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+
+    let mut outside = database.connect().await;
+    outside
+        .execute("DELETE FROM events WHERE position > 1")
+        .await;
+    outside.execute("UPDATE event_lanes SET head = 1").await;
+
+    let item = tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap();
+    let error = ReadError::AheadOfStore {
+        cursor: Position(3),
         head: Position(1),
     };
     assert_eq!(item, Some(Err(error)));
