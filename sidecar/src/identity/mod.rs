@@ -2,24 +2,27 @@
 //! projected ServiceAccount token, renewed ahead, kept while central is away.
 //!
 //! **Invariants.** A token is served only before it expires, counted from when it was *asked for*, on
-//! the clock that runs through suspend and on the wall's, by which others judge it. No audience is asked for that the tenant does not have, so
-//! that the number of tokens is bounded. Tokens are never logged.
+//! the clock that runs through suspend and on the wall's, by which others judge it, and only while its
+//! key is among the tenant's: closing a tenant withdraws its keys for good, also if it opens again. No
+//! audience is asked for that the tenant does not have, so that the number of tokens is bounded. Tokens
+//! are never logged.
 
 mod renewal;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rand::RngExt;
+use token::Rejection;
 use tokio::sync::Notify;
 
 pub use self::renewal::Renewal;
 use crate::central::{CallError, Connection};
 use crate::clock::{Moment, unix_now};
-use crate::content::Content;
+use crate::content::{Content, HeldKeys};
 use crate::metrics::Metrics;
 
 /// A token that expires sooner is of no use to anybody.
@@ -51,7 +54,6 @@ pub enum OwnTokenError {
 }
 
 /// A token of the workload. `Debug` does not show it.
-#[derive(Clone)]
 pub struct OwnToken {
     /// The token, in compact form.
     pub access_token: Arc<str>,
@@ -59,6 +61,8 @@ pub struct OwnToken {
     /// The same on the wall's clock, in seconds since 1970.
     expires_unix: i64,
     renew: Moment,
+    /// The version of the tenant's keys up to which its own is known not to be withdrawn.
+    good_under: AtomicU64,
 }
 
 impl std::fmt::Debug for OwnToken {
@@ -73,12 +77,13 @@ impl std::fmt::Debug for OwnToken {
 impl OwnToken {
     /// A token that lives for `lifetime` since `asked` (`asked_unix` on the wall's clock), to be
     /// renewed at two thirds of it, a little earlier by `share` (0 to 1), so that a fleet does not
-    /// renew in one wave.
+    /// renew in one wave. `keys`: the version of the tenant's keys that was held when it was asked for.
     fn new(
         access_token: String,
         (asked, asked_unix): (Moment, i64),
         lifetime: Duration,
         share: f64,
+        keys: u64,
     ) -> Self {
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Self {
@@ -86,6 +91,7 @@ impl OwnToken {
             expires: asked.plus(lifetime),
             expires_unix: asked_unix.saturating_add(seconds),
             renew: asked.plus(lifetime.mul_f64(2.0 / 3.0 - 0.1 * share)),
+            good_under: AtomicU64::new(keys),
         }
     }
 
@@ -97,6 +103,20 @@ impl OwnToken {
 
     fn holds(&self, now: Moment, now_unix: i64) -> bool {
         self.remaining(now) >= SHORTEST_REST && now_unix < self.expires_unix
+    }
+
+    /// Whether these keys still have the one it is signed with. Keys as old as the token prove nothing:
+    /// central may have been ahead of what is held here.
+    fn is_withdrawn(&self, keys: &HeldKeys, now_unix: i64) -> bool {
+        if keys.version() <= self.good_under.load(Ordering::Relaxed) {
+            return false;
+        }
+        let verified = keys.verify(&self.access_token, None, now_unix);
+        if let Some(Err(Rejection::UnknownKey | Rejection::BadSignature)) = verified {
+            return true;
+        }
+        self.good_under.fetch_max(keys.version(), Ordering::Relaxed);
+        false
     }
 }
 
@@ -140,11 +160,11 @@ impl OwnTokens {
     pub async fn get(&self, audience: Option<&str>) -> Result<Arc<OwnToken>, OwnTokenError> {
         let audience = self.audience(audience)?;
         let slot = self.slot(&audience);
-        if let Some(token) = slot.held() {
+        if let Some(token) = self.held(&slot) {
             return Ok(token);
         }
         let _turn = slot.exchange.lock().await;
-        if let Some(token) = slot.held() {
+        if let Some(token) = self.held(&slot) {
             return Ok(token);
         }
         self.exchange(&audience, &slot).await
@@ -184,6 +204,7 @@ impl OwnTokens {
     /// Gets a token whatever is held. The caller holds the slot's turn.
     async fn exchange(&self, audience: &str, slot: &Slot) -> Result<Arc<OwnToken>, OwnTokenError> {
         let asked = (Moment::now(), unix_now());
+        let keys = self.content.keys().map_or(0, |keys| keys.version());
         let result = self.connection.exchange(audience).await;
         let label = result.as_ref().map_or_else(CallError::reason, |_| "given");
         self.metrics
@@ -198,7 +219,8 @@ impl OwnTokens {
         })?;
         let lifetime = Duration::from_secs(answer.expires_in_seconds);
         let share = rand::rng().random_range(0.0..=1.0);
-        let token = Arc::new(OwnToken::new(answer.access_token, asked, lifetime, share));
+        let token = OwnToken::new(answer.access_token, asked, lifetime, share, keys);
+        let token = Arc::new(token);
         slot.token.store(Some(Arc::clone(&token)));
         self.added.notify_one();
         if token.holds(Moment::now(), unix_now()) {
@@ -210,20 +232,21 @@ impl OwnTokens {
         }
     }
 
+    /// The token of a slot, if it still holds.
+    fn held(&self, slot: &Slot) -> Option<Arc<OwnToken>> {
+        let (keys, now) = (self.content.keys(), unix_now());
+        slot.token.load_full().filter(|token| {
+            token.holds(Moment::now(), now)
+                && !keys.is_some_and(|keys| token.is_withdrawn(&keys, now))
+        })
+    }
+
     fn slot(&self, audience: &str) -> Arc<Slot> {
         Arc::clone(self.slots().entry(audience.to_owned()).or_default())
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Slot {
-    fn held(&self) -> Option<Arc<OwnToken>> {
-        self.token
-            .load_full()
-            .filter(|token| token.holds(Moment::now(), unix_now()))
     }
 }
 
@@ -238,7 +261,7 @@ mod tests {
     #[test]
     fn a_token_holds_until_its_last_second() {
         let asked = (at(100), 5_000);
-        let token = OwnToken::new("t".to_owned(), asked, Duration::from_secs(900), 0.5);
+        let token = OwnToken::new("t".to_owned(), asked, Duration::from_secs(900), 0.5, 1);
         assert!(token.holds(at(999), 5_899));
         assert!(!token.holds(at(1_000), 5_899));
         assert!(
@@ -253,7 +276,7 @@ mod tests {
     fn renewal_is_at_two_thirds_or_a_little_before() {
         let renew = |share| {
             let lifetime = Duration::from_secs(900);
-            OwnToken::new("t".to_owned(), (at(0), 0), lifetime, share)
+            OwnToken::new("t".to_owned(), (at(0), 0), lifetime, share, 1)
                 .renew
                 .as_millis()
         };
@@ -262,7 +285,13 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let token = OwnToken::new("secret".to_owned(), (at(0), 0), Duration::from_secs(1), 0.0);
+        let token = OwnToken::new(
+            "secret".to_owned(),
+            (at(0), 0),
+            Duration::from_secs(1),
+            0.0,
+            1,
+        );
         assert!(!format!("{token:?}").contains("secret"));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use protocol::v1::{Content, subscribe_response::State};
 use reqwest::{Method, StatusCode};
+use token::{Algorithm, Jwks, PrivateKey};
 
 use super::central::{Central, Script};
 use super::sidecar_under_test::{Sidecar, send};
@@ -114,6 +116,44 @@ async fn it_is_renewed_ahead_and_kept_while_central_is_away_until_it_expires() {
         (sidecar.token("").await.status == StatusCode::OK).then_some(())
     })
     .await;
+}
+
+/// A tenant that is closed loses its keys for good, and may open again with others.
+#[tokio::test]
+async fn a_token_whose_key_was_withdrawn_is_not_served() {
+    let script = Script::new();
+    let central = Central::start(&script);
+    let sidecar = Sidecar::ready(&central, &[]).await;
+    let first = sidecar.token("").await.json()["access_token"].clone();
+    let exchanges = || script.exchanges.lock().unwrap().len();
+    let before = exchanges();
+
+    script.send(10, script.keys());
+    until("keys that still have its own", async || {
+        script.acknowledged(Content::Keys, 10)
+    })
+    .await;
+    assert_eq!(sidecar.token("").await.json()["access_token"], first);
+    assert_eq!(exchanges(), before);
+
+    let State::Keys(mut state) = script.keys() else {
+        panic!("not keys")
+    };
+    let other = PrivateKey::generate("2026-11-b", Algorithm::Es256).unwrap();
+    let keys = Jwks {
+        keys: vec![other.public_jwk()],
+    };
+    state.jwks = serde_json::to_string(&keys).unwrap();
+    script.send(11, State::Keys(state));
+    until("keys without its own", async || {
+        script.acknowledged(Content::Keys, 11)
+    })
+    .await;
+    let second = sidecar.token("").await.json()["access_token"].clone();
+    assert_ne!(second, first);
+    // Central may be ahead of the keys that are held: what it gave under them is not doubted.
+    assert_eq!(sidecar.token("").await.json()["access_token"], second);
+    assert_eq!(exchanges(), before + 1);
 }
 
 #[tokio::test]
