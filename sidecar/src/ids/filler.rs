@@ -47,7 +47,7 @@ impl Filler {
         let mut meter = RateMeter::default();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            self.apply_declaration().await;
+            self.apply_declaration();
             let rate = meter.observe(self.generator.taken(), Instant::now());
             let wanted = self.generator.demand(rate);
             if wanted == 0 {
@@ -138,35 +138,27 @@ impl Filler {
 
     /// Makes the ring anew when its declaration changed, with the ids it holds if they are still of
     /// the generator.
-    async fn apply_declaration(&mut self) {
+    fn apply_declaration(&mut self) {
         let known = self.generator.known.load_full();
         if known == self.applied {
             return;
         }
         let name = self.generator.name();
-        let (old, new) = (self.generator.ring.load_full(), ring_for(&known));
-        let mut aside = self.generator.line.lock().await;
-        let held = old.take_many(u64::MAX);
-        if known.origin == self.applied.origin {
-            info!(
-                generator = name,
-                "took over the ids of a generator whose declaration changed"
-            );
-            for range in held {
-                if new.push(range).is_err() {
-                    aside.push(range);
-                }
-            }
-        } else {
+        let became_another = known.origin != self.applied.origin;
+        if became_another {
             warn!(
                 generator = name,
                 "dropped the ids of a generator that became another"
             );
-            aside.clear();
+        } else {
+            info!(
+                generator = name,
+                "took over the ids of a generator whose declaration changed"
+            );
         }
-        self.generator.ring.store(Arc::new(new));
+        self.generator
+            .replace_ring(ring_for(&known), became_another);
         self.applied = known;
-        drop(aside);
         self.generator.set_supply(Supply::Arriving);
     }
 

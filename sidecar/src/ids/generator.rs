@@ -44,12 +44,24 @@ pub struct Generator {
     lacking: AtomicU64,
     /// Whoever holds it is first in line (the lock is fair); it holds what was set aside for a
     /// request larger than what the ring can hold at once.
-    pub(super) line: Mutex<Vec<Range>>,
+    line: Mutex<Aside>,
+    /// What the ring of the last declaration held and this one's did not take; for who waits next.
+    /// The filler must not wait for the line: it is what the first in line waits for.
+    left_over: std::sync::Mutex<Vec<Range>>,
+    /// How often it became another: what was set aside before is not of it any more.
+    became_another: AtomicU64,
     /// Only the first in line waits for it.
     pub(super) arrived: Notify,
     /// Only the filler waits for these.
     pub(super) demanded: Notify,
     pub(super) redeclared: Notify,
+}
+
+/// Ids set aside, and which of the generators of this name they are of.
+#[derive(Debug, Default)]
+struct Aside {
+    ranges: Vec<Range>,
+    of: u64,
 }
 
 impl Generator {
@@ -65,6 +77,8 @@ impl Generator {
             waiting: AtomicUsize::new(0),
             lacking: AtomicU64::new(0),
             line: Mutex::default(),
+            left_over: std::sync::Mutex::default(),
+            became_another: AtomicU64::new(0),
             arrived: Notify::new(),
             demanded: Notify::new(),
             redeclared: Notify::new(),
@@ -145,13 +159,15 @@ impl Generator {
         let mut aside = self.line.lock().await;
         let _lacking = Lacking(self);
         loop {
-            let have: u64 = aside.iter().map(Range::len).sum();
+            self.bring_up_to_date(&mut aside);
+            let ranges = &mut aside.ranges;
+            let have: u64 = ranges.iter().map(Range::len).sum();
             if have < count {
-                aside.extend(self.ring.load().take_many(count - have));
+                ranges.extend(self.ring.load().take_many(count - have));
             }
-            let have: u64 = aside.iter().map(Range::len).sum();
+            let have: u64 = ranges.iter().map(Range::len).sum();
             if have >= count {
-                return Ok(split_off(&mut aside, count));
+                return Ok(split_off(ranges, count));
             }
             if let Some(error) = self.never() {
                 return Err(error);
@@ -160,6 +176,35 @@ impl Generator {
             self.demanded.notify_one();
             self.arrived.notified().await;
         }
+    }
+
+    fn bring_up_to_date(&self, aside: &mut Aside) {
+        let of = self.became_another.load(Ordering::Acquire);
+        if aside.of != of {
+            aside.ranges.clear();
+            aside.of = of;
+        }
+        aside.ranges.append(&mut self.left_over());
+    }
+
+    /// Puts a new ring in the place of the one there is, with the ids of that one, or, when it
+    /// `became_another`, without any.
+    pub(super) fn replace_ring(&self, new: Ring, became_another: bool) {
+        let held = self.ring.load().take_many(u64::MAX);
+        let mut left_over = self.left_over();
+        if became_another {
+            left_over.clear();
+            self.became_another.fetch_add(1, Ordering::AcqRel);
+        } else {
+            left_over.extend(held.into_iter().filter(|range| new.push(*range).is_err()));
+        }
+        self.ring.store(Arc::new(new));
+    }
+
+    fn left_over(&self) -> std::sync::MutexGuard<'_, Vec<Range>> {
+        self.left_over
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Counts what leaves, and wakes the filler when it is time to ask for more.

@@ -171,6 +171,52 @@ async fn the_reason_is_what_central_says() {
     );
 }
 
+/// The filler brings what the first in line waits for, so it may not wait for the line itself.
+#[tokio::test]
+async fn a_new_declaration_does_not_wait_for_those_in_line() {
+    let generator = generator(100);
+    let waiting = tokio::spawn({
+        let generator = Arc::clone(&generator);
+        async move { generator.take(4, TIME).await }
+    });
+    generator.demanded.notified().await;
+    arrive(&generator, 1, 3);
+    generator.demanded.notified().await;
+
+    generator.replace_ring(ring_for(&known(2)), false);
+    arrive(&generator, 3, 8);
+    assert_eq!(ids(&waiting.await.unwrap().unwrap()), [1, 2, 3, 4]);
+
+    // Smaller than what is held: what does not fit is still given, and only once.
+    generator.replace_ring(ring_for(&known(100)), false);
+    arrive(&generator, 8, 10);
+    generator.replace_ring(ring_for(&known(1)), false);
+    assert_eq!(generator.level(), 3);
+    let mut rest = ids(&generator.take(5, TIME).await.unwrap());
+    rest.sort_unstable();
+    assert_eq!(rest, [5, 6, 7, 8, 9]);
+    generator.take(1, NO_TIME).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn ids_of_a_generator_that_became_another_are_dropped() {
+    let generator = generator(100);
+    let waiting = tokio::spawn({
+        let generator = Arc::clone(&generator);
+        async move { generator.take(4, TIME).await }
+    });
+    generator.demanded.notified().await;
+    arrive(&generator, 1, 3);
+    generator.demanded.notified().await;
+
+    generator.replace_ring(ring_for(&known(100)), true);
+    arrive(&generator, 1_001, 1_010);
+    assert_eq!(
+        ids(&waiting.await.unwrap().unwrap()),
+        [1_001, 1_002, 1_003, 1_004]
+    );
+}
+
 #[tokio::test]
 async fn exhaustion_reaches_everybody_in_line() {
     let generator = generator(100);
