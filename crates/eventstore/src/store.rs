@@ -126,7 +126,7 @@ impl Store {
             head,
             _cancel_on_drop: cancelled.clone().drop_guard(),
             cancelled,
-            cursor_check: options.poll_interval * POLLS_PER_CURSOR_CHECK,
+            cursor_check: options.poll_interval.saturating_mul(POLLS_PER_CURSOR_CHECK),
             queue,
             max_event_bytes: options.max_event_bytes,
             tasks,
