@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use protocol::v1::Content;
 use serde_json::Value;
 use tokio::{
     io::copy_bidirectional,
@@ -18,6 +19,7 @@ use crate::support::{
     samples::tenant,
     with_bearer,
 };
+use crate::sync::Sidecar;
 
 /// A wire to the database that can be cut.
 struct Wire {
@@ -50,6 +52,17 @@ impl Wire {
     }
 }
 
+/// How the stream ends.
+async fn ended(sidecar: &mut Sidecar) -> Code {
+    loop {
+        match sidecar.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Code::Ok,
+            Err(status) => return status.code(),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_database_central_serves_what_it_knows() {
     let Some(database) = Database::postgres().await else {
@@ -60,8 +73,13 @@ async fn without_its_database_central_serves_what_it_knows() {
     let wire = Wire::to(host.to_owned()).await;
     let mut through_wire = database.clone();
     through_wire.url = format!("{user}@127.0.0.1:{}/{name}", wire.port);
-    let central = Central::start(&Secrets::new(), &through_wire, &[]).await;
+    let quick = ["--stream-keepalive", "50ms"];
+    let central = Central::start(&Secrets::new(), &through_wire, &quick).await;
     central.furnish().await;
+    let mut sidecar = Sidecar::connect(&central, &[(Content::Policy, 0)])
+        .await
+        .unwrap();
+    sidecar.next().await.unwrap();
     let first = range(
         central
             .allocate(CHECKOUT, "acme", 1)
@@ -114,6 +132,13 @@ async fn without_its_database_central_serves_what_it_knows() {
         central.public("/health").await.status() == 503
     })
     .await;
+    // It does not vouch for what may have been revoked elsewhere, neither to those who listen nor to
+    // those who come.
+    assert_eq!(ended(&mut sidecar).await, Code::Unavailable);
+    let mut another = Sidecar::connect(&central, &[(Content::Policy, 0)])
+        .await
+        .unwrap();
+    assert_eq!(another.next().await.unwrap_err().code(), Code::Unavailable);
     // With no replica ready nobody could reach what is served from memory.
     assert_eq!(central.public("/ready").await.status(), 200);
     let health: Value = central.public("/health").await.json().await.unwrap();
@@ -127,6 +152,10 @@ async fn without_its_database_central_serves_what_it_knows() {
         central.public("/health").await.status() == 200
     })
     .await;
+    let mut again = Sidecar::connect(&central, &[(Content::Policy, 0)])
+        .await
+        .unwrap();
+    assert!(again.next().await.unwrap().is_some());
     let second = range(
         central
             .allocate(CHECKOUT, "acme", 1)

@@ -26,13 +26,16 @@ on_each_store!(
 );
 
 /// A sidecar's end of a stream.
-struct Sidecar {
+pub(crate) struct Sidecar {
     say: mpsc::Sender<SubscribeRequest>,
     hear: Streaming<SubscribeResponse>,
 }
 
 impl Sidecar {
-    async fn connect(central: &Central, held: &[(Content, u64)]) -> Result<Self, Status> {
+    pub(crate) async fn connect(
+        central: &Central,
+        held: &[(Content, u64)],
+    ) -> Result<Self, Status> {
         let (say, messages) = mpsc::channel(8);
         let wants = held.iter().map(|(content, version)| Held {
             content: (*content).into(),
@@ -53,7 +56,7 @@ impl Sidecar {
         Ok(Self { say, hear })
     }
 
-    async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
         timeout(Duration::from_secs(30), self.hear.message())
             .await
             .expect("nothing was heard")

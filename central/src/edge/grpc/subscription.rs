@@ -155,7 +155,14 @@ impl Subscription {
 
     /// Sends every content that is newer than what was told, and says of the others that they are
     /// current, or nothing.
+    ///
+    /// A replica that does not reach the store cannot know what is current. It ends the stream rather
+    /// than vouch for what may have been revoked elsewhere: the sidecar then finds another replica, or
+    /// counts the time that it has to do without.
     async fn tell(&mut self, quiet: Quiet) -> Result<(), Status> {
+        if matches!(quiet, Quiet::Say) && !self.application.readiness.state().store_up {
+            return Err(ServiceError::StoreUnavailable.into());
+        }
         let namespace = self.workload.namespace.clone();
         let realm = self
             .application
