@@ -64,18 +64,21 @@ impl Forbidden {
     }
 }
 
-/// One object with the four members that all lines have.
+/// One object with the members that all lines have. Libraries say some things for debugging in other
+/// members only; all else has a message.
 fn is_event(line: &str) -> Result<()> {
     let event: Value = serde_json::from_str(line).context("no JSON")?;
     ensure!(event.is_object(), "no object");
-    for member in ["timestamp", "level", "message", "target"] {
-        ensure!(
-            event[member].as_str().is_some_and(|text| !text.is_empty()),
-            "no {member}"
-        );
+    let has = |member: &str| event[member].as_str().is_some_and(|text| !text.is_empty());
+    for member in ["timestamp", "level", "target"] {
+        ensure!(has(member), "no {member}");
     }
     let level = event["level"].as_str().unwrap_or_default();
     ensure!(LEVELS.contains(&level), "the level {level}");
+    ensure!(
+        has("message") || matches!(level, "DEBUG" | "TRACE"),
+        "no message"
+    );
     Ok(())
 }
 
@@ -163,6 +166,8 @@ mod tests {
     fn events_are_counted_and_an_unfinished_one_is_not() {
         assert_eq!(check(""), Ok(0));
         assert_eq!(check(&format!("{GOOD}\n{GOOD}\n")), Ok(2));
+        let bare = GOOD.replace("ready", "").replace("INFO", "DEBUG");
+        assert_eq!(check(&format!("{bare}\n")), Ok(1));
         assert_eq!(check(&format!("{GOOD}\n{{\"timest")), Ok(1));
     }
 

@@ -42,14 +42,14 @@ pub struct Test {
     pub run: fn(Cluster) -> LocalBoxFuture<'static, Result<()>>,
 }
 
-/// Lists tests as `Company: path::to::function`.
+/// Lists tests as `Company: module::function`.
 #[macro_export]
 macro_rules! tests {
-    ($($company:ident: $($part:ident)::+),+ $(,)?) => {
+    ($($company:ident: $module:ident::$function:ident),+ $(,)?) => {
         vec![$($crate::runner::Test {
-            name: stringify!($($part)::+),
+            name: concat!(stringify!($module), "::", stringify!($function)),
             company: $crate::runner::Company::$company,
-            run: |cluster| Box::pin(async move { $($part)::+(&cluster).await }),
+            run: |cluster| Box::pin(async move { $module::$function(&cluster).await }),
         }),+]
     };
 }
