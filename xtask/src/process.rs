@@ -10,6 +10,10 @@ use std::{env, io};
 
 use anyhow::{Context, Result, bail};
 
+/// This very program, for starting it again. Its path would not do: a build that `test` itself starts
+/// may have put another file there.
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 25;
 

@@ -1,8 +1,8 @@
 //! Starting the cluster's long-running programs, and watching that they live while one waits for
 //! them.
 
-use std::env;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::cgroup::{self, Cgroups};
 use super::layout::Layout;
-use crate::process;
+use crate::process::{self, THIS_PROGRAM};
 
 /// A program of the cluster and how it is called.
 pub(super) struct Daemon {
@@ -45,7 +45,7 @@ impl<'a> Daemons<'a> {
             .append(true)
             .open(self.layout.log(daemon.name))?;
         // This program steps into the cgroups and then becomes the daemon: see `become_daemon`.
-        let mut command = Command::new(env::current_exe()?);
+        let mut command = Command::new(THIS_PROGRAM);
         command.args(["cluster", "become"]);
         for entrance in &self.entrances {
             command.arg("--cgroup").arg(entrance);
@@ -119,8 +119,10 @@ pub(super) fn pid(layout: &Layout, name: &str) -> Option<i32> {
 }
 
 fn is_this_program(pid: i32) -> bool {
-    let theirs = fs::read_link(format!("/proc/{pid}/exe"));
-    theirs.is_ok_and(|exe| env::current_exe().is_ok_and(|ours| ours == exe))
+    // By what it is rather than where: the file may have been replaced since.
+    let identity = |exe: &str| fs::metadata(exe).map(|exe| (exe.dev(), exe.ino()));
+    let theirs = identity(&format!("/proc/{pid}/exe"));
+    theirs.is_ok_and(|theirs| identity(THIS_PROGRAM).is_ok_and(|ours| ours == theirs))
 }
 
 /// Called in the new process: enters the cgroups, leaves the session, becomes `program`.
@@ -135,4 +137,26 @@ pub(super) fn become_daemon(cgroups: &[PathBuf], program: &[String]) -> Result<(
     let (name, arguments) = program.split_first().context("no program is named")?;
     let error = Command::new(name).args(arguments).exec();
     Err(error).with_context(|| format!("cannot become {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_by_its_program() {
+        let other = Command::new("sleep").arg("60").spawn();
+        let mut other = other.unwrap();
+        // Until it has become `sleep` it is still this program.
+        let name = || fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap();
+        while name().trim() != "sleep" {
+            thread::yield_now();
+        }
+
+        assert!(is_this_program(i32::try_from(std::process::id()).unwrap()));
+        assert!(!is_this_program(i32::try_from(other.id()).unwrap()));
+
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
 }

@@ -1,7 +1,6 @@
 //! The local cluster itself: up, down without a trace, also after a crash half way.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::super::{Options, Verdict};
 use crate::cluster::{self, Layout, Traces};
+use crate::process::THIS_PROGRAM;
 use crate::progress::Steps;
 
 /// How long an `up` may take to come half way, once everything is built.
@@ -64,7 +64,7 @@ pub(super) fn run(options: &Options) -> Result<Verdict> {
 
 /// Kills an `up` when containerd is there and before the cluster is.
 fn crash_half_way(layout: &Layout, before: &Traces, steps: &Steps) -> Result<()> {
-    let mut up = Command::new(env::current_exe()?)
+    let mut up = Command::new(THIS_PROGRAM)
         .args(["cluster", "up"])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
