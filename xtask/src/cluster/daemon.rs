@@ -108,8 +108,10 @@ impl<'a> Daemons<'a> {
 pub(super) fn alive(layout: &Layout, name: &str) -> bool {
     pid(layout, name).is_some_and(|pid| {
         // Numbers are given out again; only a process in our cgroups can be ours. Between start and
-        // its first step it is not there yet, but still this very program.
-        cgroup::pids().contains(&pid) || is_this_program(pid)
+        // its first step it is not there yet, but still this very program. It enters before it becomes
+        // another, so the order of these two matters: the other way round misses one that does both
+        // in between.
+        is_this_program(pid) || cgroup::pids().contains(&pid)
     })
 }
 
