@@ -108,7 +108,7 @@ impl<'a, A: Aggregate> Writer<'a, A> {
             .iter()
             .map(|event| new_event::<A>(event, origin))
             .collect::<Result<_, _>>()?;
-        let append = Append(vec![StreamWrite {
+        let append = Append::new(vec![StreamWrite {
             stream: self.stream.clone(),
             expected: ExpectedVersion::Exact(self.held.version),
             events: new,

@@ -88,7 +88,7 @@ async fn the_past_is_never_answered_from() {
             expected: ExpectedVersion::Any,
             events: passed,
         };
-        store.append(Append(vec![write])).await.unwrap();
+        store.append(Append::new(vec![write])).await.unwrap();
         store.close().await;
     };
     left(3000).await;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::chain::Hash;
 use crate::error::{AppendError, ReadError};
 use crate::event::{Appended, Position, RecordedEvent, StreamKey};
 use crate::plan::{Decision, Plan};
@@ -26,28 +27,6 @@ pub(crate) trait Writer: Send + 'static {
 
     /// Gives the connection back.
     async fn close(&mut self);
-}
-
-/// The reading side; shared by everybody.
-#[async_trait]
-pub(crate) trait Reader: Send + Sync + 'static {
-    async fn read_stream(
-        &self,
-        stream: &StreamKey,
-        after_version: u64,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, ReadError>;
-
-    async fn read_all(
-        &self,
-        after: Position,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvent>, ReadError>;
-
-    async fn head(&self) -> Result<Position, ReadError>;
-
-    /// Gives all connections back.
-    async fn close(&self);
 }
 
 /// A group that is through.
@@ -94,7 +73,7 @@ pub(crate) fn to_i64(number: u64) -> i64 {
 }
 
 /// A row of the events' table, its JSON unread.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RawEvent {
     pub(crate) id: Uuid,
     pub(crate) position: i64,
@@ -105,6 +84,8 @@ pub(crate) struct RawEvent {
     pub(crate) recorded_at: OffsetDateTime,
     pub(crate) data: String,
     pub(crate) metadata: String,
+    pub(crate) tenant_sequence: i64,
+    pub(crate) hash: Vec<u8>,
 }
 
 impl RawEvent {
@@ -129,6 +110,10 @@ impl RawEvent {
             metadata: serde_json::from_str(&self.metadata)
                 .map_err(|error| corrupt("metadata", error.to_string()))?,
             recorded_at: self.recorded_at,
+            tenant_sequence: u64::try_from(self.tenant_sequence)
+                .map_err(|error| corrupt("tenant_sequence", error.to_string()))?,
+            hash: Hash::try_from(self.hash.as_slice())
+                .map_err(|error| corrupt("hash", error.to_owned()))?,
         })
     }
 }

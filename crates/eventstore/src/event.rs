@@ -7,6 +7,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::chain::Hash;
+use crate::snapshot::SnapshotRecord;
+
 /// Place of an event in the order of the whole store: 1, 2, 3 … without gaps.
 ///
 /// As a cursor it means "everything up to here is known".
@@ -185,6 +188,10 @@ pub struct RecordedEvent {
     pub metadata: Metadata,
     /// When the store took it: UTC, whole microseconds, never earlier than the event before it.
     pub recorded_at: OffsetDateTime,
+    /// Place among the events of its tenant, from 1.
+    pub tenant_sequence: u64,
+    /// Seal over this event and all events of its tenant before it.
+    pub hash: Hash,
 }
 
 /// Events for one stream, with what the writer expects to find there.
@@ -198,11 +205,43 @@ pub struct StreamWrite {
     pub events: Vec<NewEvent>,
 }
 
-/// One request: all of its writes are stored in one transaction, or none is.
+/// One request: everything in it is stored in one transaction, or nothing is.
 ///
 /// A stream may appear once; the events get consecutive positions in the order given.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Append(pub Vec<StreamWrite>);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Append {
+    /// Events, stream by stream.
+    pub writes: Vec<StreamWrite>,
+    /// States of streams as they are after their writes. Such a write has to expect `NoStream` or
+    /// `Exact`: after any other, nobody knows what the state stands for.
+    pub snapshots: Vec<SnapshotRecord>,
+}
+
+impl Append {
+    /// An append without snapshots.
+    pub fn new(writes: Vec<StreamWrite>) -> Self {
+        Self {
+            writes,
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Events for one stream.
+    pub fn to(stream: StreamKey, expected: ExpectedVersion, events: Vec<NewEvent>) -> Self {
+        Self::new(vec![StreamWrite {
+            stream,
+            expected,
+            events,
+        }])
+    }
+
+    /// The same append, with the state of a stream after it.
+    #[must_use]
+    pub fn with_snapshot(mut self, snapshot: SnapshotRecord) -> Self {
+        self.snapshots.push(snapshot);
+        self
+    }
+}
 
 /// Answer to an append.
 #[derive(Debug, Clone, PartialEq, Eq)]

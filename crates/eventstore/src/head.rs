@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::Reader;
 use crate::event::Position;
+use crate::reader::Reader;
 
 /// Greatest position known to be committed. It only grows.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Head {
 /// notifications that got lost, and for writers that send none.
 pub(crate) async fn poll(
     head: Head,
-    reader: Arc<dyn Reader>,
+    reader: Reader,
     interval: Duration,
     cancelled: CancellationToken,
 ) {

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use eventstore::{Append, EventStore, ExpectedVersion, NewEvent, Options, Position};
-//! use eventstore::{StreamKey, StreamWrite};
+//! use eventstore::StreamKey;
 //! use futures::StreamExt;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -24,11 +24,11 @@
 //! let order = StreamKey::new("acme", "order", "4711");
 //!
 //! let appended = store
-//!     .append(Append(vec![StreamWrite {
-//!         stream: order.clone(),
-//!         expected: ExpectedVersion::NoStream,
-//!         events: vec![NewEvent::new("OrderPlaced", 1, serde_json::json!({ "total": 12 }))],
-//!     }]))
+//!     .append(Append::to(
+//!         order.clone(),
+//!         ExpectedVersion::NoStream,
+//!         vec![NewEvent::new("OrderPlaced", 1, serde_json::json!({ "total": 12 }))],
+//!     ))
 //!     .await?;
 //! assert_eq!(appended.last, Position(1));
 //! assert_eq!(appended.versions, [1]);
@@ -43,19 +43,26 @@
 //! ```
 
 mod backend;
+mod chain;
+mod database;
 mod error;
 mod event;
 mod head;
+mod identity;
 mod lane;
 mod open;
 mod options;
 mod plan;
 mod postgres;
+mod reader;
 mod request;
+mod snapshot;
 mod sqlite;
 mod store;
 mod subscription;
 
+pub use chain::Hash;
+pub use database::{Database, Transaction};
 pub use error::{AppendError, OpenError, ReadError};
 pub use event::{
     Append, Appended, ExpectedVersion, Metadata, NewEvent, Position, RecordedEvent, StreamKey,
@@ -63,5 +70,6 @@ pub use event::{
 };
 pub use open::open;
 pub use options::Options;
+pub use snapshot::SnapshotRecord;
 pub use store::EventStore;
 pub use subscription::Subscription;

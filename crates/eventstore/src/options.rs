@@ -22,6 +22,9 @@ pub struct Options {
     pub max_event_bytes: usize,
     /// Connections for reading, beside the one that writes and the one that listens.
     pub read_connections: u32,
+    /// Connections for what is written beside the lane: checkpoints, effects of handlers, read
+    /// models. SQLite has one connection that writes, for everything.
+    pub write_connections: u32,
 }
 
 impl Default for Options {
@@ -33,6 +36,7 @@ impl Default for Options {
             batch_max: 200,
             max_event_bytes: 1024 * 1024,
             read_connections: 8,
+            write_connections: 4,
         }
     }
 }
@@ -46,6 +50,7 @@ impl Options {
             ("batch_max", self.batch_max == 0),
             ("max_event_bytes", self.max_event_bytes == 0),
             ("read_connections", self.read_connections == 0),
+            ("write_connections", self.write_connections == 0),
         ];
         match positive.into_iter().find(|(_, is_zero)| *is_zero) {
             Some((option, _)) => Err(OpenError::InvalidOption {

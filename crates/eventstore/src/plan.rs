@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::error::AppendError;
 use crate::event::{Appended, Position, StreamKey, StreamVersion};
 use crate::request::{Event, Request, Write};
+use crate::snapshot::SnapshotRecord;
 
 /// An event that is stored already, found by its id.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,19 @@ pub(crate) struct Plan<'a> {
     pub(crate) decisions: Vec<Decision>,
     /// Events to be written, by position, without gaps from the head on.
     pub(crate) rows: Vec<Row<'a>>,
+}
+
+impl Plan<'_> {
+    /// Snapshots that go with what is to be written.
+    pub(crate) fn snapshots<'r>(
+        &self,
+        requests: &'r [Request],
+    ) -> impl Iterator<Item = &'r SnapshotRecord> {
+        let decided = requests.iter().zip(&self.decisions);
+        decided
+            .filter(|(_, decision)| matches!(decision, Decision::Store(_)))
+            .flat_map(|(request, _)| &request.snapshots)
+    }
 }
 
 /// Decides each request of a group as if they had come one after the other.

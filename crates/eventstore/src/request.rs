@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::error::AppendError;
 use crate::event::{Append, ExpectedVersion, NewEvent, StreamKey, StreamWrite};
+use crate::snapshot::SnapshotRecord;
 
 /// Bounds of names in bytes. Together they stay below the 2704 bytes that an index row may have on
 /// PostgreSQL.
@@ -25,9 +26,10 @@ pub(crate) const MAX_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Request {
     pub(crate) writes: Vec<Write>,
+    pub(crate) snapshots: Vec<SnapshotRecord>,
     /// Number of events, at least 1.
     pub(crate) events: usize,
-    /// Size of all data and metadata.
+    /// Size of all data, metadata and snapshots.
     pub(crate) bytes: usize,
 }
 
@@ -55,14 +57,15 @@ impl Request {
     /// # Errors
     /// [`AppendError::Invalid`], naming the first part that is wrong.
     pub(crate) fn check(append: Append, max_event_bytes: usize) -> Result<Self, AppendError> {
-        if append.0.is_empty() {
+        let Append { writes, snapshots } = append;
+        if writes.is_empty() {
             return Err(invalid("writes", "an append needs at least one write"));
         }
         let mut ids = HashSet::new();
-        let mut writes: Vec<Write> = Vec::with_capacity(append.0.len());
+        let mut checked: Vec<Write> = Vec::with_capacity(writes.len());
         let mut streams = HashSet::new();
         let (mut events, mut bytes) = (0, 0);
-        for (index, write) in append.0.into_iter().enumerate() {
+        for (index, write) in writes.into_iter().enumerate() {
             let at = format!("writes[{index}]");
             if !streams.insert(write.stream.clone()) {
                 let message = "the stream is written twice; put its events into one write";
@@ -71,7 +74,11 @@ impl Request {
             let write = check_write(&at, write, max_event_bytes, &mut ids)?;
             events += write.events.len();
             bytes += write.events.iter().map(Event::bytes).sum::<usize>();
-            writes.push(write);
+            checked.push(write);
+        }
+        for (index, snapshot) in snapshots.iter().enumerate() {
+            check_snapshot(&format!("snapshots[{index}]"), snapshot, &checked)?;
+            bytes += snapshot.data.len();
         }
         if events > MAX_EVENTS || bytes > MAX_BYTES {
             let message = format!(
@@ -81,7 +88,8 @@ impl Request {
             return Err(invalid("writes", message));
         }
         Ok(Self {
-            writes,
+            writes: checked,
+            snapshots,
             events,
             bytes,
         })
@@ -150,6 +158,35 @@ fn check_write(
         expected,
         events,
     })
+}
+
+/// A snapshot has to be the state after a write whose version is known beforehand.
+fn check_snapshot(
+    at: &str,
+    snapshot: &SnapshotRecord,
+    writes: &[Write],
+) -> Result<(), AppendError> {
+    let Some(write) = writes.iter().find(|write| write.stream == snapshot.stream) else {
+        let message = "its stream is not written by this append";
+        return Err(invalid(format!("{at}.stream"), message));
+    };
+    let before = match write.expected {
+        ExpectedVersion::NoStream => 0,
+        ExpectedVersion::Exact(version) => version,
+        ExpectedVersion::Any => {
+            let message = "the write of its stream must expect an exact version";
+            return Err(invalid(at, message));
+        }
+    };
+    let after = before.saturating_add(write.events.len() as u64);
+    if snapshot.stream_version != after {
+        let message = format!(
+            "stands for version {}, the stream has version {after} after the write",
+            snapshot.stream_version
+        );
+        return Err(invalid(format!("{at}.stream_version"), message));
+    }
+    Ok(())
 }
 
 fn check_event(at: &str, event: NewEvent, max_event_bytes: usize) -> Result<Event, AppendError> {

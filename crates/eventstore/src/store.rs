@@ -7,13 +7,16 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
-use crate::backend::{Reader, Writer};
+use crate::backend::Writer;
+use crate::database::Database;
 use crate::error::{AppendError, ReadError};
 use crate::event::{Append, Appended, Position, RecordedEvent, StreamKey};
 use crate::head::{self, Head};
 use crate::lane::{Lane, Pending};
 use crate::options::Options;
+use crate::reader::Reader;
 use crate::request::Request;
 use crate::subscription::Subscription;
 
@@ -23,6 +26,13 @@ use crate::subscription::Subscription;
 /// same database.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
+    /// Which store this is: made with its tables, and kept for as long as they exist. A position of one
+    /// store says nothing about another.
+    fn id(&self) -> Uuid;
+
+    /// The database it lies in, for what is to be stored in one transaction with a checkpoint.
+    fn database(&self) -> &Database;
+
     /// Stores all events of an append, or none of them.
     ///
     /// When it returns, the events are on disk and every reader sees them. A call that is repeated
@@ -80,7 +90,8 @@ const POLLS_PER_CURSOR_CHECK: u32 = 5;
 
 /// What a store and its subscriptions share.
 pub(crate) struct Shared {
-    pub(crate) reader: Arc<dyn Reader>,
+    id: Uuid,
+    pub(crate) reader: Reader,
     pub(crate) head: Head,
     pub(crate) cancelled: CancellationToken,
     /// How often a waiting subscription looks whether the store still reaches as far as its cursor.
@@ -97,8 +108,9 @@ pub(crate) struct Store(Arc<Shared>);
 impl Store {
     /// Starts the lane and the poll; `tasks` and `cancelled` may hold further tasks of the backend.
     pub(crate) fn start<W: Writer>(
+        id: Uuid,
         writer: W,
-        reader: Arc<dyn Reader>,
+        reader: Reader,
         head: Head,
         options: &Options,
         tasks: TaskTracker,
@@ -115,13 +127,14 @@ impl Store {
         tasks.spawn(lane.run(cancelled.clone()));
         let poll = head::poll(
             head.clone(),
-            Arc::clone(&reader),
+            reader.clone(),
             options.poll_interval,
             cancelled.clone(),
         );
         tasks.spawn(poll);
         tasks.close();
         Self(Arc::new(Shared {
+            id,
             reader,
             head,
             _cancel_on_drop: cancelled.clone().drop_guard(),
@@ -136,6 +149,14 @@ impl Store {
 
 #[async_trait]
 impl EventStore for Store {
+    fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    fn database(&self) -> &Database {
+        self.0.reader.database()
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let request = Request::check(append, self.0.max_event_bytes)?;
         let closed = || AppendError::Unavailable {
@@ -190,6 +211,6 @@ impl EventStore for Store {
     async fn close(&self) {
         self.0.cancelled.cancel();
         self.0.tasks.wait().await;
-        self.0.reader.close().await;
+        self.0.reader.database().close().await;
     }
 }

@@ -61,7 +61,7 @@ fn pending(bytes: usize) -> (Pending, Answer) {
         expected: ExpectedVersion::Any,
         events: vec![NewEvent::new("Happened", 1, json!("x".repeat(bytes)))],
     };
-    let request = Request::check(Append(vec![write]), usize::MAX).unwrap();
+    let request = Request::check(Append::new(vec![write]), usize::MAX).unwrap();
     let (reply, answer) = oneshot::channel();
     (Pending { request, reply }, answer)
 }

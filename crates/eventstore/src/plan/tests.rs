@@ -34,6 +34,7 @@ fn request(writes: Vec<(u8, ExpectedVersion, Vec<Event>)>) -> Request {
         .collect();
     let events = writes.iter().map(|write| write.events.len()).sum();
     Request {
+        snapshots: Vec::new(),
         writes,
         events,
         bytes: 0,

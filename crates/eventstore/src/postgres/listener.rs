@@ -1,27 +1,26 @@
 //! Being woken by other processes that append to the same database.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::{CHANNEL, CONNECT_TIMEOUT};
-use crate::backend::Reader;
 use crate::event::Position;
 use crate::head::Head;
+use crate::reader::Reader;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Listens for ever; reconnects after a pause. What is missed meanwhile, the poll finds.
 pub(super) async fn listen(
     connect: PgConnectOptions,
-    reader: Arc<dyn Reader>,
+    reader: Reader,
     head: Head,
     first_pause: Duration,
 ) {
     let mut pause = first_pause;
     loop {
-        match follow(&connect, &*reader, &head, || pause = first_pause).await {
+        match follow(&connect, &reader, &head, || pause = first_pause).await {
             Ok(()) => tracing::info!("the connection that listens for events was lost"),
             Err(error) => tracing::warn!(%error, "cannot listen for events, polling meanwhile"),
         }
@@ -33,7 +32,7 @@ pub(super) async fn listen(
 /// Listens until the connection is lost.
 async fn follow(
     connect: &PgConnectOptions,
-    reader: &dyn Reader,
+    reader: &Reader,
     head: &Head,
     connected: impl FnOnce(),
 ) -> Result<(), sqlx::Error> {

@@ -1,25 +1,24 @@
 //! PostgreSQL: one connection that writes, one that listens, a pool that reads.
 
 mod listener;
-mod reader;
 mod statements;
 mod writer;
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::Reader;
+use crate::database::Database;
 use crate::error::OpenError;
 use crate::head::Head;
+use crate::identity;
 use crate::options::Options;
+use crate::reader::Reader;
 use crate::store::Store;
-use reader::PostgresReader;
 use writer::PostgresWriter;
 
 /// Channel of the notifications; their payload is the new head. Channels belong to one database.
@@ -37,6 +36,11 @@ const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// while a table is empty or was never analysed; a plan made then is kept by the session.
 const SESSION: &str = "SET enable_seqscan = off; SET statement_timeout = '30s'";
 
+/// Settings of the sessions that write beside the lane: checkpoints, effects, read models.
+const WRITING_SESSION: &str = "SET enable_seqscan = off; SET statement_timeout = '60s'; \
+    SET synchronous_commit = on; SET lock_timeout = '10s'; \
+    SET idle_in_transaction_session_timeout = '60s'";
+
 pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenError> {
     let mut connect = PgConnectOptions::from_str(url)
         .map_err(|error| OpenError::UnsupportedUrl {
@@ -47,14 +51,12 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         connect = connect.application_name("signet-eventstore");
     }
     migrate(&connect).await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(options.read_connections)
-        .acquire_timeout(CONNECT_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) })
-        })
-        .connect_lazy_with(connect.clone());
-    let reader: Arc<dyn Reader> = Arc::new(PostgresReader { pool });
+    let reading = pool(&connect, options.read_connections, SESSION);
+    let writing = pool(&connect, options.write_connections, WRITING_SESSION);
+    let reader = Reader::new(Database::postgres(reading, writing));
+    let id = identity::prepare(reader.database())
+        .await
+        .map_err(|source| OpenError::Unavailable { source })?;
     let head = reader
         .head()
         .await
@@ -65,7 +67,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
     let listen = listener::listen(
         connect.clone(),
-        Arc::clone(&reader),
+        reader.clone(),
         head.clone(),
         options.poll_interval.min(LONGEST_FIRST_PAUSE),
     );
@@ -75,8 +77,19 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     });
     let writer = PostgresWriter::new(connect);
     Ok(Store::start(
-        writer, reader, head, options, tasks, cancelled,
+        id, writer, reader, head, options, tasks, cancelled,
     ))
+}
+
+/// Connections that are made when they are needed.
+fn pool(connect: &PgConnectOptions, connections: u32, settings: &'static str) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .after_connect(move |connection, _| {
+            Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+        })
+        .connect_lazy_with(connect.clone())
 }
 
 /// Brings the tables up to date; an advisory lock of the migrator lets one process do it at a time.

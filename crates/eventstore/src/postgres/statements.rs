@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::CHANNEL;
 use crate::backend::{LANE, to_i64};
+use crate::chain::ChainEnd;
 use crate::event::StreamKey;
 use crate::plan::{self, Row, Stored};
 use crate::request::Request;
@@ -120,6 +121,7 @@ pub(super) async fn set_head(
 pub(super) async fn insert_and_notify(
     transaction: &mut Transaction<'_, Postgres>,
     rows: &[Row<'_>],
+    links: &[ChainEnd],
     recorded_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     fn column<'a, T>(rows: &'a [Row<'a>], of: impl Fn(&'a Row<'a>) -> T) -> Vec<T> {
@@ -129,14 +131,16 @@ pub(super) async fn insert_and_notify(
     sqlx::query(
         "WITH stored AS ( \
            INSERT INTO events (lane, recorded_at, position, event_id, tenant, stream_type, \
-             stream_id, stream_version, event_type, schema_version, data, metadata) \
+             stream_id, stream_version, event_type, schema_version, data, metadata, \
+             tenant_sequence, hash) \
            SELECT $1, $2, position, event_id, tenant, stream_type, stream_id, stream_version, \
-             event_type, schema_version, data::json, metadata::json \
+             event_type, schema_version, data::json, metadata::json, tenant_sequence, hash \
            FROM unnest($3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], \
-               $8::bigint[], $9::text[], $10::bigint[], $11::text[], $12::text[]) \
+               $8::bigint[], $9::text[], $10::bigint[], $11::text[], $12::text[], \
+               $13::bigint[], $14::bytea[]) \
              AS new (position, event_id, tenant, stream_type, stream_id, stream_version, \
-               event_type, schema_version, data, metadata)) \
-         SELECT pg_notify($13, $14)",
+               event_type, schema_version, data, metadata, tenant_sequence, hash)) \
+         SELECT pg_notify($15, $16)",
     )
     .bind(LANE)
     .bind(recorded_at)
@@ -150,6 +154,18 @@ pub(super) async fn insert_and_notify(
     .bind(column(rows, |row| i64::from(row.event.schema_version)))
     .bind(column(rows, |row| row.event.data.as_str()))
     .bind(column(rows, |row| row.event.metadata.as_str()))
+    .bind(
+        links
+            .iter()
+            .map(|link| to_i64(link.sequence))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        links
+            .iter()
+            .map(|link| link.hash.0.as_slice())
+            .collect::<Vec<_>>(),
+    )
     .bind(CHANNEL)
     .bind(head.to_string())
     .execute(&mut **transaction)

@@ -9,8 +9,11 @@ use time::OffsetDateTime;
 
 use super::{SESSION, connect_in_time, statements};
 use crate::backend::{CommitFailure, Committed, Writer};
+use crate::chain::{self, chain_ends};
+use crate::database::Session;
 use crate::plan::plan;
 use crate::request::Request;
+use crate::snapshot;
 
 /// Settings of the session that writes, beside [`SESSION`].
 ///
@@ -127,7 +130,13 @@ async fn transact(
     if last.position != head + offered {
         statements::set_head(&mut transaction, last.position).await?;
     }
-    statements::insert_and_notify(&mut transaction, &plan.rows, recorded_at).await?;
+    let mut session = Session::Postgres(&mut transaction);
+    let ends = chain_ends(&mut session, &plan.rows).await?;
+    let links = chain::link(&plan.rows, ends, recorded_at);
+    for snapshot in plan.snapshots(requests) {
+        snapshot::save(&mut session, snapshot).await?;
+    }
+    statements::insert_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
     Ok(Committed::from_plan(plan))

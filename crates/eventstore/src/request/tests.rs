@@ -17,7 +17,7 @@ fn event() -> NewEvent {
 
 /// The field an append is refused for.
 fn refused_field(writes: Vec<StreamWrite>) -> String {
-    match Request::check(Append(writes), 1000) {
+    match Request::check(Append::new(writes), 1000) {
         Err(AppendError::Invalid { field, .. }) => field,
         other => panic!("expected a refusal, got {other:?}"),
     }
@@ -26,7 +26,7 @@ fn refused_field(writes: Vec<StreamWrite>) -> String {
 #[test]
 fn a_good_append_is_written_out() {
     let (first, second) = (event(), event());
-    let append = Append(vec![
+    let append = Append::new(vec![
         write("a", vec![first.clone()]),
         write("b", vec![second.clone()]),
     ]);
@@ -129,7 +129,7 @@ fn the_text_backslash_u0000_is_no_nul() {
         data: json!({ "pattern": r"\u0000" }),
         ..event()
     };
-    assert!(Request::check(Append(vec![write("a", vec![event])]), 1000).is_ok());
+    assert!(Request::check(Append::new(vec![write("a", vec![event])]), 1000).is_ok());
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn an_oversized_event_is_refused_at_the_first_byte_too_many() {
         data: json!("x".repeat(size - 4)),
         ..event()
     };
-    assert!(Request::check(Append(vec![write("a", vec![of_size(1000)])]), 1000).is_ok());
+    assert!(Request::check(Append::new(vec![write("a", vec![of_size(1000)])]), 1000).is_ok());
     assert_eq!(
         refused_field(vec![write("a", vec![of_size(1001)])]),
         "writes[0].events[0]"
@@ -153,7 +153,7 @@ fn content_too_deep_to_be_read_back_is_refused() {
         data: nested(MAX_DEPTH),
         ..event()
     };
-    let request = Request::check(Append(vec![write("a", vec![good])]), 1000).unwrap();
+    let request = Request::check(Append::new(vec![write("a", vec![good])]), 1000).unwrap();
     let text = &request.writes[0].events[0].data;
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(text).unwrap(),

@@ -1,10 +1,8 @@
 //! SQLite: one connection that writes, some that read, a write-ahead log between them.
 
-mod reader;
 mod writer;
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -15,12 +13,13 @@ use sqlx::sqlite::{
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::Reader;
+use crate::database::{Database, SqliteConnections};
 use crate::error::OpenError;
 use crate::head::Head;
+use crate::identity;
 use crate::options::Options;
+use crate::reader::Reader;
 use crate::store::Store;
-use reader::SqliteReader;
 use writer::SqliteWriter;
 
 /// How long to wait for another process that writes.
@@ -49,19 +48,28 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
             .max_connections(options.read_connections)
             .connect_lazy_with(connect.pragma("query_only", "true"))
     };
-    let reader = Arc::new(SqliteReader { pool: reading });
+    let database = Database::sqlite(SqliteConnections {
+        reading,
+        writing,
+        in_memory,
+    });
+    let reader = Reader::new(database.clone());
+    let id = persist(|| async {
+        identity::prepare(reader.database())
+            .await
+            .map_err(|source| OpenError::Unavailable { source })
+    })
+    .await?;
     let head = reader
         .head()
         .await
         .map_err(|error| OpenError::Unavailable {
             source: sqlx::Error::Protocol(error.to_string()),
         })?;
-    let writer = SqliteWriter {
-        pool: writing,
-        in_memory,
-    };
+    let writer = SqliteWriter { database };
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
     Ok(Store::start(
+        id,
         writer,
         reader,
         Head::new(head),
@@ -75,16 +83,23 @@ fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }
 
-/// The connection that writes, with the tables made. Two processes may do this to one file at the
-/// same time, and SQLite has no lock that spans it all: whoever fails looks again.
+/// The connection that writes, with the tables made.
 async fn prepare(connect: &SqliteConnectOptions) -> Result<SqlitePool, OpenError> {
-    let mut attempt = 1;
+    persist(|| try_prepare(connect)).await
+}
+
+/// Two processes may prepare one file at the same time, and SQLite has no lock that spans it all:
+/// whoever fails looks again.
+async fn persist<T, F>(attempt: impl Fn() -> F) -> Result<T, OpenError>
+where
+    F: Future<Output = Result<T, OpenError>>,
+{
+    let mut attempts = 1;
     loop {
-        let prepared = try_prepare(connect).await;
-        match prepared {
-            Err(_) if attempt < OPEN_ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(20) * attempt).await;
-                attempt += 1;
+        match attempt().await {
+            Err(_) if attempts < OPEN_ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(20) * attempts).await;
+                attempts += 1;
             }
             outcome => return outcome,
         }

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{Sqlite, SqlitePool, SqliteRow};
-use sqlx::{Row as _, Transaction};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::backend::{CommitFailure, Committed, LANE, Writer, to_i64};
+use crate::chain::{self, ChainEnd, chain_ends, microseconds};
+use crate::database::{Database, Session, from_microseconds};
 use crate::event::StreamKey;
-use crate::plan::{self, Row, Stored, plan};
+use crate::plan::{self, Plan, Row, Stored, plan};
 use crate::request::Request;
-
-const BEGIN: &str = "BEGIN IMMEDIATE";
+use crate::snapshot;
 
 /// SQLite's result codes (sqlite.org/rescode.html), extended ones reduced to their low byte.
 const SQLITE_BUSY: i32 = 5;
@@ -21,27 +22,7 @@ const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 
 pub(super) struct SqliteWriter {
-    /// Of one connection; in memory the readers share it.
-    pub(super) pool: SqlitePool,
-    pub(super) in_memory: bool,
-}
-
-impl SqliteWriter {
-    /// Begins a transaction, whatever became of the one before.
-    ///
-    /// SQLite ends a transaction by itself when the disk is full or fails
-    /// (<https://www.sqlite.org/lang_transaction.html>, section 3). The rollback after that finds none
-    /// and fails, and sqlx counts one as open for as long as the connection lives.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        match self.pool.begin_with(BEGIN).await {
-            // With its connection, a database in memory would be gone.
-            Err(sqlx::Error::InvalidSavePointStatement) if !self.in_memory => {
-                self.pool.acquire().await?.close().await?;
-                self.pool.begin_with(BEGIN).await
-            }
-            begun => begun,
-        }
-    }
+    pub(super) database: Database,
 }
 
 #[async_trait]
@@ -51,28 +32,16 @@ impl Writer for SqliteWriter {
         requests: &[Request],
         now: OffsetDateTime,
     ) -> Result<Committed, CommitFailure> {
-        let mut transaction = self.begin().await.map_err(failure)?;
-        let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
-        let (head, recorded_at) = take_lane(&mut transaction, offered, now)
-            .await
-            .map_err(failure)?;
-        let versions = versions(&mut transaction, requests)
-            .await
-            .map_err(failure)?;
-        let known = known(&mut transaction, requests).await.map_err(failure)?;
-        let plan = plan(head, &versions, &known, requests);
-        let Some(last) = plan.rows.last() else {
+        let mut transaction = self.database.begin().await.map_err(failure)?;
+        let Some(connection) = transaction.sqlite() else {
+            let message = "not a connection to SQLite".into();
+            return Err(CommitFailure::Unavailable { message });
+        };
+        let plan = store(connection, requests, now).await.map_err(failure)?;
+        if plan.rows.is_empty() {
             transaction.rollback().await.map_err(failure)?;
             return Ok(Committed::from_plan(plan));
-        };
-        if last.position != head + offered {
-            set_head(&mut transaction, last.position)
-                .await
-                .map_err(failure)?;
         }
-        insert(&mut transaction, &plan.rows, recorded_at)
-            .await
-            .map_err(failure)?;
         transaction
             .commit()
             .await
@@ -82,44 +51,68 @@ impl Writer for SqliteWriter {
         Ok(Committed::from_plan(plan))
     }
 
-    async fn close(&mut self) {
-        self.pool.close().await;
+    async fn close(&mut self) {}
+}
+
+/// Decides the requests and writes what is to be stored; nothing if no request is.
+async fn store<'a>(
+    connection: &mut SqliteConnection,
+    requests: &'a [Request],
+    now: OffsetDateTime,
+) -> Result<Plan<'a>, sqlx::Error> {
+    let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
+    let (head, recorded_at) = take_lane(connection, offered, now).await?;
+    let versions = versions(connection, requests).await?;
+    let known = known(connection, requests).await?;
+    let plan = plan(head, &versions, &known, requests);
+    let Some(last) = plan.rows.last() else {
+        return Ok(plan);
+    };
+    if last.position != head + offered {
+        set_head(connection, last.position).await?;
     }
+    let mut session = Session::Sqlite(connection);
+    let ends = chain_ends(&mut session, &plan.rows).await?;
+    let links = chain::link(&plan.rows, ends, recorded_at);
+    for snapshot in plan.snapshots(requests) {
+        snapshot::save(&mut session, snapshot).await?;
+    }
+    insert(connection, &plan.rows, &links, recorded_at).await?;
+    Ok(plan)
 }
 
 /// Takes the lane and `offered` positions: the first statement of the transaction. Gives the
 /// position before them, and the time to record.
 async fn take_lane(
-    transaction: &mut Transaction<'_, Sqlite>,
+    connection: &mut SqliteConnection,
     offered: u64,
     now: OffsetDateTime,
-) -> Result<(u64, i64), sqlx::Error> {
-    let now = i64::try_from(now.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX);
+) -> Result<(u64, OffsetDateTime), sqlx::Error> {
     let row = sqlx::query(
         "UPDATE event_lanes SET head = head + ?2, recorded_at = max(recorded_at, ?3) \
          WHERE lane = ?1 RETURNING head - ?2, recorded_at",
     )
     .bind(LANE)
     .bind(to_i64(offered))
-    .bind(now)
-    .fetch_one(&mut **transaction)
+    .bind(microseconds(now))
+    .fetch_one(connection)
     .await?;
     let head: i64 = row.try_get(0)?;
-    Ok((head.unsigned_abs(), row.try_get(1)?))
+    Ok((head.unsigned_abs(), from_microseconds(row.try_get(1)?)?))
 }
 
 /// Gives back the positions that refused requests do not need.
-async fn set_head(transaction: &mut Transaction<'_, Sqlite>, head: u64) -> Result<(), sqlx::Error> {
+async fn set_head(connection: &mut SqliteConnection, head: u64) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE event_lanes SET head = ?2 WHERE lane = ?1")
         .bind(LANE)
         .bind(to_i64(head))
-        .execute(&mut **transaction)
+        .execute(connection)
         .await?;
     Ok(())
 }
 
 async fn versions(
-    transaction: &mut Transaction<'_, Sqlite>,
+    connection: &mut SqliteConnection,
     requests: &[Request],
 ) -> Result<HashMap<StreamKey, u64>, sqlx::Error> {
     let streams = plan::streams(requests);
@@ -141,7 +134,7 @@ async fn versions(
          FROM json_each(?1) AS wanted WHERE stream_version IS NOT NULL",
     )
     .bind(json(&keys)?)
-    .fetch_all(&mut **transaction)
+    .fetch_all(connection)
     .await?;
     rows.iter()
         .map(|row| {
@@ -155,7 +148,7 @@ async fn versions(
 }
 
 async fn known(
-    transaction: &mut Transaction<'_, Sqlite>,
+    connection: &mut SqliteConnection,
     requests: &[Request],
 ) -> Result<HashMap<Uuid, Stored>, sqlx::Error> {
     let ids: Vec<Uuid> = requests.iter().flat_map(Request::ids).collect();
@@ -165,7 +158,7 @@ async fn known(
          FROM events WHERE event_id IN (SELECT value FROM json_each(?1))",
     )
     .bind(json(&ids)?)
-    .fetch_all(&mut **transaction)
+    .fetch_all(connection)
     .await?;
     rows.iter().map(stored).collect()
 }
@@ -189,13 +182,15 @@ fn stored(row: &SqliteRow) -> Result<(Uuid, Stored), sqlx::Error> {
 
 /// All rows in one statement, which is the same for any number of them.
 async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
+    connection: &mut SqliteConnection,
     rows: &[Row<'_>],
-    recorded_at: i64,
+    links: &[ChainEnd],
+    recorded_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     let values: Vec<_> = rows
         .iter()
-        .map(|row| {
+        .zip(links)
+        .map(|(row, link)| {
             (
                 row.position,
                 row.event.id,
@@ -207,20 +202,23 @@ async fn insert(
                 row.event.schema_version,
                 &row.event.data,
                 &row.event.metadata,
+                (link.sequence, link.hash),
             )
         })
         .collect();
     sqlx::query(
         "INSERT INTO events (lane, recorded_at, position, event_id, tenant, stream_type, \
-           stream_id, stream_version, event_type, schema_version, data, metadata) \
+           stream_id, stream_version, event_type, schema_version, data, metadata, \
+           tenant_sequence, hash) \
          SELECT ?1, ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
-           value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 \
+           value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
+           value ->> '$[10][0]', unhex(value ->> '$[10][1]') \
          FROM json_each(?3)",
     )
     .bind(LANE)
-    .bind(recorded_at)
+    .bind(microseconds(recorded_at))
     .bind(json(&values)?)
-    .execute(&mut **transaction)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -33,7 +33,7 @@ async fn positions_and_versions_count_from_one(database: Arc<Database>) {
     let store = database.open().await;
 
     let two = write("a", ExpectedVersion::NoStream, vec![event(1), event(2)]);
-    let first = store.append(Append(vec![two])).await.unwrap();
+    let first = store.append(Append::new(vec![two])).await.unwrap();
     let second = store
         .append(one("a", ExpectedVersion::Exact(2)))
         .await
@@ -85,7 +85,7 @@ async fn an_event_comes_back_as_it_was_written(database: Arc<Database>) {
         ExpectedVersion::NoStream,
         vec![written.clone()],
     )];
-    store.append(Append(writes)).await.unwrap();
+    store.append(Append::new(writes)).await.unwrap();
 
     let read = all(&*store).await.pop().unwrap();
     assert_eq!(read.id, written.id);
@@ -136,7 +136,7 @@ async fn a_conflict_tells_expected_and_actual(database: Arc<Database>) {
 async fn a_retry_is_answered_like_the_first_attempt(database: Arc<Database>) {
     let store = database.open().await;
     store.append(one("c", ExpectedVersion::Any)).await.unwrap();
-    let mut append = Append(vec![
+    let mut append = Append::new(vec![
         write("a", ExpectedVersion::NoStream, vec![event(1), event(2)]),
         write("b", ExpectedVersion::NoStream, vec![event(3)]),
     ]);
@@ -148,7 +148,7 @@ async fn a_retry_is_answered_like_the_first_attempt(database: Arc<Database>) {
         .unwrap();
 
     // Another attempt has another trace.
-    append.0[0].events[0].metadata.trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".into());
+    append.writes[0].events[0].metadata.trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".into());
     let second = store.append(append).await.unwrap();
 
     assert_eq!(
@@ -189,7 +189,7 @@ async fn an_id_belongs_to_one_event(database: Arc<Database>) {
     let store = database.open().await;
     let original = event(1);
     let id = original.id;
-    let append = |name, event| Append(vec![write(name, ExpectedVersion::Any, vec![event])]);
+    let append = |name, event| Append::new(vec![write(name, ExpectedVersion::Any, vec![event])]);
     store.append(append("a", original.clone())).await.unwrap();
 
     let changed = [
@@ -215,7 +215,7 @@ async fn an_id_belongs_to_one_event(database: Arc<Database>) {
                 ..original.clone()
             },
         ),
-        Append(vec![write(
+        Append::new(vec![write(
             "a",
             ExpectedVersion::Any,
             vec![event(2), original.clone()],
@@ -231,7 +231,7 @@ async fn an_id_belongs_to_one_event(database: Arc<Database>) {
 async fn all_streams_of_an_append_or_none(database: Arc<Database>) {
     let store = database.open().await;
     let both = |expected| {
-        Append(vec![
+        Append::new(vec![
             write("a", ExpectedVersion::Any, vec![event(1)]),
             write("b", expected, vec![event(2), event(3)]),
         ])
@@ -261,12 +261,12 @@ async fn an_invalid_append_leaves_nothing(database: Arc<Database>) {
     let good = write("a", ExpectedVersion::Any, vec![event(1)]);
 
     for append in [
-        Append(vec![]),
-        Append(vec![
+        Append::new(vec![]),
+        Append::new(vec![
             good.clone(),
             write("b", ExpectedVersion::Any, vec![bad]),
         ]),
-        Append(vec![good.clone(), good]),
+        Append::new(vec![good.clone(), good]),
     ] {
         let refused = store.append(append).await.unwrap_err();
         assert!(matches!(refused, AppendError::Invalid { .. }), "{refused}");
@@ -279,7 +279,7 @@ async fn an_event_may_have_the_greatest_size(database: Arc<Database>) {
     let data = json!("x".repeat(Options::default().max_event_bytes - "\"\"{}".len()));
     let large = NewEvent { data, ..event(1) };
 
-    let append = Append(vec![write("a", ExpectedVersion::Any, vec![large.clone()])]);
+    let append = Append::new(vec![write("a", ExpectedVersion::Any, vec![large.clone()])]);
     store.append(append).await.unwrap();
 
     assert_eq!(all(&*store).await[0].data, large.data);
@@ -289,7 +289,7 @@ async fn many_events_at_once(database: Arc<Database>) {
     let store = database.open().await;
     let events = (0..5000).map(event).collect();
 
-    let append = Append(vec![write("a", ExpectedVersion::NoStream, events)]);
+    let append = Append::new(vec![write("a", ExpectedVersion::NoStream, events)]);
     let appended = store.append(append).await.unwrap();
 
     assert_eq!(appended.versions, [5000]);
@@ -325,7 +325,7 @@ async fn tenants_do_not_share_streams(database: Arc<Database>) {
     let store = database.open().await;
     for tenant in ["acme", "rival"] {
         let mut append = one("a", ExpectedVersion::NoStream);
-        append.0[0].stream.tenant = tenant.into();
+        append.writes[0].stream.tenant = tenant.into();
         assert_eq!(store.append(append).await.unwrap().versions, [1]);
     }
 

@@ -31,7 +31,7 @@ fn writers(stores: &[Arc<dyn EventStore>]) -> JoinSet<Vec<Uuid>> {
             let mut appended = Vec::new();
             for n in 0..APPENDS {
                 let own = ExpectedVersion::Exact(n as u64);
-                let append = Append(vec![
+                let append = Append::new(vec![
                     write(writer, own, vec![event(n)]),
                     write("shared", ExpectedVersion::Any, vec![event(writer); 1]),
                 ]);

@@ -114,7 +114,7 @@ async fn a_lost_notification_is_made_up_for_by_the_poll(database: Arc<Database>)
         .execute(
             "BEGIN; UPDATE event_lanes SET head = 2; INSERT INTO events \
              SELECT lane, 2, gen_random_uuid(), tenant, stream_type, stream_id, 2, event_type, \
-               schema_version, recorded_at, data, metadata FROM events; COMMIT",
+               schema_version, recorded_at, data, metadata, 2, hash FROM events; COMMIT",
         )
         .await;
 
@@ -134,7 +134,7 @@ async fn no_append_reads_a_whole_table(database: Arc<Database>) {
     let mut subscription = store.subscribe(Position::START);
     for n in 0..20 {
         let events = vec![event(n), event(n)];
-        let append = Append(vec![write(n % 5, ExpectedVersion::Any, events)]);
+        let append = Append::new(vec![write(n % 5, ExpectedVersion::Any, events)]);
         store.append(append).await.unwrap();
         if n == 3 {
             // From here on the planner knows that the table is tiny, where before it guessed.

@@ -49,7 +49,7 @@ async fn what_was_acknowledged_survives_the_kill(database: Arc<Database>) {
         );
     }
     // Whoever comes next goes on where the dead one stopped.
-    let append = Append(vec![write(
+    let append = Append::new(vec![write(
         "after",
         ExpectedVersion::NoStream,
         vec![event(1)],
@@ -95,7 +95,7 @@ async fn child() {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
             loop {
-                let append = Append(vec![
+                let append = Append::new(vec![
                     write(writer, ExpectedVersion::Any, vec![event(1), event(2)]),
                     write("shared", ExpectedVersion::Any, vec![event(3)]),
                 ]);

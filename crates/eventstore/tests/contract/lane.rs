@@ -92,7 +92,7 @@ async fn an_append_the_database_refuses_fails_alone(database: Arc<Database>) {
     let appends = vec![
         one("first", ExpectedVersion::Any),
         one("a", ExpectedVersion::NoStream),
-        Append(vec![write("a", ExpectedVersion::Any, vec![poison])]),
+        Append::new(vec![write("a", ExpectedVersion::Any, vec![poison])]),
         one("a", ExpectedVersion::Exact(1)),
     ];
 

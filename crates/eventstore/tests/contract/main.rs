@@ -11,6 +11,7 @@
 )]
 
 mod append;
+mod chain;
 mod concurrency;
 mod database;
 mod faults;

@@ -33,7 +33,7 @@ async fn a_stream_is_read_in_pages(database: Arc<Database>) {
     let store = database.open().await;
     for n in 0..5 {
         let events = vec![event(n), event(n)];
-        let append = Append(vec![write(n % 2, ExpectedVersion::Any, events)]);
+        let append = Append::new(vec![write(n % 2, ExpectedVersion::Any, events)]);
         store.append(append).await.unwrap();
     }
     let versions = async |after, limit| -> Vec<u64> {

@@ -34,12 +34,12 @@ pub(crate) fn write(
 
 /// An append of one event.
 pub(crate) fn one(id: impl ToString, expected: ExpectedVersion) -> Append {
-    Append(vec![write(id, expected, vec![event(1)])])
+    Append::new(vec![write(id, expected, vec![event(1)])])
 }
 
 pub(crate) fn ids(append: &Append) -> Vec<Uuid> {
     append
-        .0
+        .writes
         .iter()
         .flat_map(|write| &write.events)
         .map(|event| event.id)

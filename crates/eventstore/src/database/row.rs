@@ -1,0 +1,81 @@
+//! A row of either database, read by the places of its columns.
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row as _, Type};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A row; whole numbers are `bigint` on PostgreSQL.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Postgres(PgRow),
+    Sqlite(SqliteRow),
+}
+
+impl Row {
+    fn get<T>(&self, column: usize) -> Result<T, sqlx::Error>
+    where
+        T: for<'r> Decode<'r, sqlx::Postgres> + Type<sqlx::Postgres>,
+        T: for<'r> Decode<'r, sqlx::Sqlite> + Type<sqlx::Sqlite>,
+    {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => row.try_get(column),
+        }
+    }
+
+    pub(crate) fn int(&self, column: usize) -> Result<i64, sqlx::Error> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_int(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.get(column)
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<String, sqlx::Error> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
+        self.get(column)
+    }
+
+    pub(crate) fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.get(column)
+    }
+
+    pub(crate) fn flag(&self, column: usize) -> Result<bool, sqlx::Error> {
+        self.get(column)
+    }
+
+    /// `uuid` on PostgreSQL, hyphenated text on SQLite.
+    pub(crate) fn uuid(&self, column: usize) -> Result<Uuid, sqlx::Error> {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => Uuid::parse_str(row.try_get(column)?)
+                .map_err(|error| sqlx::Error::Decode(error.into())),
+        }
+    }
+
+    /// `timestamptz` on PostgreSQL, microseconds since 1970 on SQLite.
+    pub(crate) fn time(&self, column: usize) -> Result<OffsetDateTime, sqlx::Error> {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => {
+                let microseconds: i64 = row.try_get(column)?;
+                from_microseconds(microseconds)
+            }
+        }
+    }
+
+    /// Microseconds since 1970, as the younger tables have it on both databases.
+    pub(crate) fn microseconds(&self, column: usize) -> Result<OffsetDateTime, sqlx::Error> {
+        from_microseconds(self.int(column)?)
+    }
+}
+
+pub(crate) fn from_microseconds(microseconds: i64) -> Result<OffsetDateTime, sqlx::Error> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000)
+        .map_err(|error| sqlx::Error::Decode(error.into()))
+}

@@ -1,0 +1,152 @@
+//! A connection that statements are sent on.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgArguments, PgConnection, Postgres};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use uuid::Uuid;
+
+use super::{Row, Sql};
+
+/// A value that is bound to a statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Argument {
+    Integer(Option<i64>),
+    Text(Option<String>),
+    Bytes(Option<Vec<u8>>),
+    /// An array on PostgreSQL, a JSON array (for `json_each`) on SQLite.
+    Texts(Vec<String>),
+    /// As [`Argument::Texts`].
+    Integers(Vec<i64>),
+    /// `uuid` on PostgreSQL, hyphenated text on SQLite.
+    Uuid(Uuid),
+}
+
+macro_rules! argument_from {
+    ($($from:ty => |$value:ident| $argument:expr),+ $(,)?) => {
+        $(impl From<$from> for Argument {
+            fn from($value: $from) -> Self {
+                $argument
+            }
+        })+
+    };
+}
+
+argument_from! {
+    i64 => |value| Self::Integer(Some(value)),
+    Option<i64> => |value| Self::Integer(value),
+    u64 => |value| Self::Integer(Some(crate::backend::to_i64(value))),
+    &str => |value| Self::Text(Some(value.to_owned())),
+    String => |value| Self::Text(Some(value)),
+    Option<String> => |value| Self::Text(value),
+    Vec<u8> => |value| Self::Bytes(Some(value)),
+    &[u8] => |value| Self::Bytes(Some(value.to_owned())),
+    Option<Vec<u8>> => |value| Self::Bytes(value),
+    Vec<String> => |value| Self::Texts(value),
+    Vec<i64> => |value| Self::Integers(value),
+    Uuid => |value| Self::Uuid(value),
+}
+
+/// The arguments of a statement, each converted by [`Argument::from`].
+macro_rules! arguments {
+    ($($argument:expr),* $(,)?) => {
+        vec![$($crate::database::Argument::from($argument)),*]
+    };
+}
+pub(crate) use arguments;
+
+/// A connection in use, mostly one of a transaction.
+#[derive(Debug)]
+pub(crate) enum Session<'c> {
+    Postgres(&'c mut PgConnection),
+    Sqlite(&'c mut SqliteConnection),
+}
+
+impl Session<'_> {
+    /// All rows that a statement gives.
+    pub(crate) async fn fetch(
+        &mut self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let sql = sql.into();
+        match self {
+            Self::Postgres(connection) => {
+                let query = sqlx::query(AssertSqlSafe(sql.postgres.into_owned()));
+                let rows = bind_postgres(query, arguments).fetch_all(&mut **connection);
+                Ok(rows.await?.into_iter().map(Row::Postgres).collect())
+            }
+            Self::Sqlite(connection) => {
+                let query = sqlx::query(AssertSqlSafe(sql.sqlite.into_owned()));
+                let rows = bind_sqlite(query, arguments)?.fetch_all(&mut **connection);
+                Ok(rows.await?.into_iter().map(Row::Sqlite).collect())
+            }
+        }
+    }
+
+    /// The one row that a statement gives, if any.
+    pub(crate) async fn fetch_one(
+        &mut self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+    ) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.fetch(sql, arguments).await?.into_iter().next())
+    }
+
+    /// Number of rows that a statement touched.
+    pub(crate) async fn execute(
+        &mut self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+    ) -> Result<u64, sqlx::Error> {
+        let sql = sql.into();
+        match self {
+            Self::Postgres(connection) => {
+                let query = sqlx::query(AssertSqlSafe(sql.postgres.into_owned()));
+                let done = bind_postgres(query, arguments).execute(&mut **connection);
+                Ok(done.await?.rows_affected())
+            }
+            Self::Sqlite(connection) => {
+                let query = sqlx::query(AssertSqlSafe(sql.sqlite.into_owned()));
+                let done = bind_sqlite(query, arguments)?.execute(&mut **connection);
+                Ok(done.await?.rows_affected())
+            }
+        }
+    }
+}
+
+fn bind_postgres(
+    query: Query<'_, Postgres, PgArguments>,
+    arguments: Vec<Argument>,
+) -> Query<'_, Postgres, PgArguments> {
+    arguments
+        .into_iter()
+        .fold(query, |query, argument| match argument {
+            Argument::Integer(value) => query.bind(value),
+            Argument::Text(value) => query.bind(value),
+            Argument::Bytes(value) => query.bind(value),
+            Argument::Texts(value) => query.bind(value),
+            Argument::Integers(value) => query.bind(value),
+            Argument::Uuid(value) => query.bind(value),
+        })
+}
+
+fn bind_sqlite(
+    query: Query<'_, Sqlite, SqliteArguments>,
+    arguments: Vec<Argument>,
+) -> Result<Query<'_, Sqlite, SqliteArguments>, sqlx::Error> {
+    arguments
+        .into_iter()
+        .try_fold(query, |query, argument| match argument {
+            Argument::Integer(value) => Ok(query.bind(value)),
+            Argument::Text(value) => Ok(query.bind(value)),
+            Argument::Bytes(value) => Ok(query.bind(value)),
+            Argument::Texts(value) => Ok(query.bind(json(&value)?)),
+            Argument::Integers(value) => Ok(query.bind(json(&value)?)),
+            Argument::Uuid(value) => Ok(query.bind(value.hyphenated().to_string())),
+        })
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
