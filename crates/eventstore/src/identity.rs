@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::backend::LANE;
 use crate::chain::{ChainEnd, Hash, Sealed};
-use crate::database::{Database, Session, Sql, arguments};
+use crate::database::{Database, Session, arguments};
 use crate::reader::{columns, raw};
 
 /// Events sealed by one statement.
@@ -96,17 +96,30 @@ async fn seal_page(
         last = Some(sealed.position);
         links.push((sealed.position, sealed.tenant_sequence, hash));
     }
-    let links = serde_json::to_string(&links).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let write = Sql::each(
-        "UPDATE events SET tenant_sequence = (link.value ->> 1)::bigint, \
-           hash = decode(link.value ->> 2, 'hex') \
-         FROM json_array_elements($1::json) AS link (value) \
-         WHERE lane = $2 AND position = (link.value ->> 0)::bigint",
-        "UPDATE events SET tenant_sequence = link.value ->> 1, hash = unhex(link.value ->> 2) \
-         FROM json_each($1) AS link WHERE lane = $2 AND position = link.value ->> 0",
-    );
-    session
-        .execute(write, arguments![links, i64::from(LANE)])
-        .await?;
+    write(session, &links).await?;
     Ok(last)
+}
+
+/// Writes position, sequence and hash of each event.
+async fn write(session: &mut Session<'_>, links: &[(u64, u64, Hash)]) -> Result<(), sqlx::Error> {
+    if let Session::Sqlite(_) = session {
+        // One statement for all would walk through the table once for each.
+        let one = "UPDATE events SET tenant_sequence = $3, hash = $4 \
+            WHERE lane = $1 AND position = $2";
+        for (position, sequence, hash) in links {
+            let lane = i64::from(LANE);
+            let arguments = arguments![lane, *position, *sequence, hash.0.as_slice()];
+            session.execute(one, arguments).await?;
+        }
+        return Ok(());
+    }
+    let links = serde_json::to_string(links).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let all = "UPDATE events SET tenant_sequence = (link.value ->> 1)::bigint, \
+          hash = decode(link.value ->> 2, 'hex') \
+        FROM json_array_elements($1::json) AS link (value) \
+        WHERE lane = $2 AND position = (link.value ->> 0)::bigint";
+    session
+        .execute(all, arguments![links, i64::from(LANE)])
+        .await?;
+    Ok(())
 }
