@@ -129,13 +129,13 @@ impl Exchange {
             .directory
             .open_realm_for(tenant, &workload.namespace)
             .await?;
-        let audiences = meant_for(realm.audiences(), audiences)?;
+        let issuer = format!("{}/t/{tenant}", self.base_url);
+        let audiences = meant_for(realm.audiences(), &issuer, audiences)?;
         let (kid, algorithm) = realm
             .active_key()
             .map(|key| (key.kid, key.algorithm))
             .ok_or_else(|| ServiceError::NoActiveKey(tenant.to_owned()))?;
         let key = self.keys.open_key(tenant, kid, algorithm).await?;
-        let issuer = format!("{}/t/{tenant}", self.base_url);
         let now = (self.clock)();
         let claims = claims(&realm, workload, audiences, issuer, &self.trust_domain, now)
             .map_err(ServiceError::Internal)?;
@@ -148,17 +148,25 @@ impl Exchange {
     }
 }
 
-fn meant_for(known: &[String], asked: &[String]) -> Result<Vec<String>, ExchangeError> {
+/// The issuer itself is an audience, too: of tokens for central's own API, which are good nowhere else.
+fn meant_for(
+    known: &[String],
+    issuer: &String,
+    asked: &[String],
+) -> Result<Vec<String>, ExchangeError> {
     if asked.is_empty() {
         return Ok(known.first().cloned().into_iter().collect());
     }
-    match asked.iter().find(|audience| !known.contains(audience)) {
+    let known: Vec<&String> = known.iter().chain([issuer]).collect();
+    match asked.iter().find(|audience| !known.contains(&audience)) {
         Some(unknown) => Err(ExchangeError::UnknownAudience(
             unknown.chars().take(256).collect(),
         )),
         None => {
             // Asked for more than once, it is meant for it once: a token has a largest size.
-            let meant = known.iter().filter(|audience| asked.contains(audience));
+            let meant = known
+                .into_iter()
+                .filter(|audience| asked.contains(audience));
             Ok(meant.cloned().collect())
         }
     }
@@ -222,24 +230,42 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    fn issuer() -> String {
+        "https://signet.example/t/acme".to_owned()
+    }
+
+    #[test]
+    fn a_token_for_central_is_meant_for_its_issuer() {
+        let meant = meant_for(&audiences(&["a"]), &issuer(), &[issuer()]);
+
+        assert_eq!(meant.unwrap(), [issuer()]);
+    }
+
     #[test]
     fn the_first_audience_is_the_default() {
-        assert_eq!(meant_for(&audiences(&["a", "b"]), &[]).unwrap(), ["a"]);
+        let meant = meant_for(&audiences(&["a", "b"]), &issuer(), &[]);
+
+        assert_eq!(meant.unwrap(), ["a"]);
     }
 
     #[test]
     fn an_audience_is_named_once_however_often_it_is_asked_for() {
         let asked = vec!["b".to_owned(); 3000];
 
-        assert_eq!(meant_for(&audiences(&["a", "b"]), &asked).unwrap(), ["b"]);
+        let meant = meant_for(&audiences(&["a", "b"]), &issuer(), &asked);
+
+        assert_eq!(meant.unwrap(), ["b"]);
     }
 
     #[test]
     fn only_audiences_of_the_tenant_are_given() {
         let known = audiences(&["a", "b"]);
 
-        assert_eq!(meant_for(&known, &audiences(&["b"])).unwrap(), ["b"]);
-        let refused = meant_for(&known, &audiences(&["b", "c"])).unwrap_err();
+        assert_eq!(
+            meant_for(&known, &issuer(), &audiences(&["b"])).unwrap(),
+            ["b"]
+        );
+        let refused = meant_for(&known, &issuer(), &audiences(&["b", "c"])).unwrap_err();
         assert!(matches!(refused, ExchangeError::UnknownAudience(audience) if audience == "c"));
     }
 }

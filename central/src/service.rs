@@ -103,6 +103,7 @@ pub async fn start_with_clock(
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(&metrics),
         streams: Streams::new(&config),
+        clock: Arc::clone(&clock),
         config,
     });
     let rotation = Rotation {

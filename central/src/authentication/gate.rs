@@ -77,7 +77,7 @@ impl Gate {
 }
 
 /// The bearer token of a call (RFC 6750 section 2.1). It counts in the header only, never in a query.
-fn bearer(headers: &HeaderMap) -> Result<&str, ServiceError> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ServiceError> {
     let refuse = |reason: &str| ServiceError::Unauthenticated(reason.into());
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let header = given

@@ -4,13 +4,17 @@ mod fixed;
 mod gate;
 mod kubernetes;
 mod review;
+mod tenant_access;
 mod verdicts;
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
-pub(crate) use self::gate::Gate;
 pub use self::{fixed::StaticAuthenticator, kubernetes::KubernetesAuthenticator};
+pub(crate) use self::{
+    gate::Gate,
+    tenant_access::{Deed, admit},
+};
 
 /// A caller that has proven itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -54,7 +54,11 @@ impl Fixture {
             expected: ExpectedVersion::Any,
             events,
         };
-        self.store.append(Append::new(vec![write])).await.unwrap().last
+        self.store
+            .append(Append::new(vec![write]))
+            .await
+            .unwrap()
+            .last
     }
 
     async fn declare(&self, namespaces: &[&str], audience: &str) -> Position {

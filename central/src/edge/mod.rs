@@ -30,6 +30,7 @@ use crate::{
     exchange::Exchange,
     metrics::Metrics,
     readiness::Readiness,
+    service::Clock,
 };
 
 /// What the handlers share.
@@ -43,6 +44,7 @@ pub(crate) struct Application {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) streams: Streams,
+    pub(crate) clock: Clock,
 }
 
 /// Everything there is to call, and the task that reports health over gRPC.

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::support::{
     Central, Database,
-    central::{BILLING, CHECKOUT, OPERATOR, STRANGER},
+    central::{BASE_URL, BILLING, CHECKOUT, OPERATOR, STRANGER},
     clients::range,
     samples::{applied_role, role, tenant},
     with_bearer,
@@ -175,4 +175,50 @@ async fn a_role_gives_nothing_in_another_tenant() {
     assert_eq!(status.code(), Code::PermissionDenied);
     let roles = central.look("/api/v1/tenants/acme/roles").await.to_string();
     assert!(!roles.contains("thief"), "{roles}");
+}
+
+/// The status of `GET path` with a bearer token.
+async fn status(central: &Central, bearer: &str, path: &str) -> u16 {
+    let call = central.http.get(central.url(path)).bearer_auth(bearer);
+    call.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_tenants_own_token_opens_what_its_roles_allow_and_nothing_of_another() {
+    const EVENTS: &str = "/api/v1/tenants/acme/events";
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let issuer = format!("{BASE_URL}/t/acme");
+    let token = async |audience: &str| {
+        let issued = central.exchange(CHECKOUT, "acme", audience).await.unwrap();
+        issued.access_token
+    };
+    let for_central = token(&issuer).await;
+
+    assert_eq!(status(&central, &for_central, EVENTS).await, 403);
+
+    let mut auditor = role("acme", "shop", "auditor", "checkout");
+    let rule = &mut auditor.spec.as_mut().unwrap().rules[0];
+    rule.resources = vec!["signet/events".into()];
+    let mut provision = central.provision().await;
+    let applied = provision.apply_role(with_bearer(OPERATOR, auditor)).await;
+    applied_role(applied.unwrap());
+
+    assert_eq!(status(&central, &for_central, EVENTS).await, 200);
+    let elsewhere = [
+        ("/api/v1/tenants/acme/keys", 403),
+        ("/api/v1/tenants/bank/events", 401),
+        ("/api/v1/tenants/none/events", 401),
+        ("/api/v1/tenants", 401),
+        ("/metrics", 401),
+    ];
+    for (path, refused) in elsewhere {
+        assert_eq!(
+            status(&central, &for_central, path).await,
+            refused,
+            "{path}"
+        );
+    }
+    // One that was meant for an application, which must not be able to use it here.
+    assert_eq!(status(&central, &token("acme").await, EVENTS).await, 401);
 }

@@ -1,6 +1,7 @@
 //! # iam
 //!
-//! What a tenant, its signing keys and its roles are, and how they may change.
+//! What a tenant, its signing keys and its roles are, and how they may change; and whom a policy sees
+//! when it is shown a token.
 //!
 //! **Here:** two aggregates, each a pure `decide` (a command becomes events, or a [`Refusal`]) and a
 //! pure `evolve` (an event becomes the next state). **Never here:** a clock, randomness, a private
@@ -18,8 +19,10 @@
 mod names;
 mod refusal;
 pub mod role;
+mod subject;
 pub mod tenant;
 mod unreadable;
 
 pub use refusal::{Reason, Refusal};
+pub use subject::subject_of;
 pub use unreadable::UnreadableEvent;

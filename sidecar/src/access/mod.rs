@@ -5,7 +5,6 @@
 //! `SIGNET_FAIL_STATIC` decides nothing. A closed tenant's tokens never hold.
 
 mod cache;
-mod subject;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,10 +15,10 @@ use serde_json::{Value, json};
 use token::{Claims, Rejection};
 
 use self::cache::VerifiedTokens;
-pub use self::subject::subject_of;
 use crate::clock;
 use crate::content::{Content, HeldKeys, Standing};
 use crate::metrics::Metrics;
+pub use iam::subject_of;
 
 /// Why a question about a token cannot be answered with yes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,12 +1,14 @@
 //! The HTTP side of the edge.
 //!
 //! Anonymous callers reach discovery, JWKS and health. The token endpoint takes its proof in the
-//! request; everything else asks for the administrators' token.
+//! request; everything else asks for the administrators' token, or, below a tenant, for a token of
+//! that tenant whose roles allow it.
 
 mod administration;
 mod discovery;
 mod health;
 mod parameters;
+mod scope;
 mod token_endpoint;
 mod views;
 
@@ -20,6 +22,7 @@ use axum::{
     routing::{get, post},
 };
 
+use self::scope::scoped;
 use super::Application;
 use crate::error::ServiceError;
 
@@ -45,25 +48,47 @@ pub(super) fn router(application: Arc<Application>) -> Router {
         .route_layer(current.clone());
     let administration = Router::new()
         .route("/api/v1/tenants", get(administration::tenants))
-        .route("/api/v1/tenants/{tenant}", get(administration::tenant))
-        .route("/api/v1/tenants/{tenant}/roles", get(administration::roles))
-        .route(
-            "/api/v1/tenants/{tenant}/generators",
-            get(administration::generators),
-        )
-        .route("/api/v1/tenants/{tenant}/keys", get(administration::keys))
-        .route(
-            "/api/v1/tenants/{tenant}/events",
-            get(administration::events),
-        )
-        .route_layer(current)
+        .route_layer(current.clone())
         .route("/metrics", get(health::metrics))
         .route_layer(administrators);
     health
         .merge(public)
         .merge(administration)
+        .merge(tenants(&application).route_layer(current))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(application)
+}
+
+/// What belongs to one tenant: for administrators, and for those its own roles allow to.
+fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
+    let read = |resource, method| scoped(application, resource, "read", method);
+    let routes = [
+        (
+            "/api/v1/tenants/{tenant}",
+            read("signet/tenant", get(administration::tenant)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/roles",
+            read("signet/roles", get(administration::roles)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/generators",
+            read("signet/generators", get(administration::generators)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/keys",
+            read("signet/keys", get(administration::keys)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/events",
+            read("signet/events", get(administration::events)),
+        ),
+    ];
+    routes
+        .into_iter()
+        .fold(Router::new(), |router, (path, method)| {
+            router.route(path, method)
+        })
 }
 
 /// Lets nobody through before the read models have caught up.

@@ -1,6 +1,6 @@
 //! Whom the policy sees when it is shown a token's claims.
 
-use ::policy::{Subject, SubjectKind};
+use policy::{Subject, SubjectKind};
 use serde_json::Value;
 use token::{Claims, SpiffeId};
 
