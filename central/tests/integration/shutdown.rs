@@ -15,6 +15,7 @@ async fn readiness_goes_first_then_streams_then_the_process() {
         wants: vec![Held {
             content: Content::Keys.into(),
             version: 0,
+            store: String::new(),
         }],
         instance: "i".into(),
     };

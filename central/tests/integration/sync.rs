@@ -40,6 +40,7 @@ impl Sidecar {
         let wants = held.iter().map(|(content, version)| Held {
             content: (*content).into(),
             version: *version,
+            store: String::new(),
         });
         let hello = Hello {
             tenant: "acme".into(),

@@ -20,6 +20,7 @@ async fn subscribe(central: &Central, bearer: &str, tenant: &str) -> Result<(), 
             wants: vec![Held {
                 content: Content::Policy.into(),
                 version: 0,
+                store: String::new(),
             }],
             instance: "i".into(),
         })),

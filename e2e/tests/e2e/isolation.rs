@@ -212,6 +212,7 @@ async fn state_is_not_sent(first: &Side<'_>, second: &Side<'_>) -> Result<()> {
                 .map(|content| v1::Held {
                     content: content.into(),
                     version: 0,
+                    store: String::new(),
                 })
                 .to_vec(),
             instance: second.pod.name.clone(),

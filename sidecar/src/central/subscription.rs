@@ -103,6 +103,7 @@ impl Subscription {
             .map(|kind| Held {
                 content: kind.into(),
                 version: self.content.version(kind),
+                store: self.content.store(kind),
             })
             .to_vec();
         let hello = Hello {

@@ -10,7 +10,8 @@ mod generators;
 mod keys;
 mod policy;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -55,6 +56,8 @@ pub struct Content {
     keys: ArcSwapOption<HeldKeys>,
     policy: ArcSwapOption<HeldPolicy>,
     generators: ArcSwapOption<HeldGenerators>,
+    /// The store that each version counts in.
+    stores: Mutex<BTreeMap<&'static str, String>>,
     freshness: Freshness,
     changes: watch::Sender<u64>,
 }
@@ -67,6 +70,7 @@ impl Content {
             keys: ArcSwapOption::empty(),
             policy: ArcSwapOption::empty(),
             generators: ArcSwapOption::empty(),
+            stores: Mutex::default(),
             freshness: Freshness::new(fail_static),
             changes: watch::Sender::new(0),
         }
@@ -108,6 +112,13 @@ impl Content {
         self.held_version(kind).unwrap_or_default()
     }
 
+    /// The store that the version held of a kind counts in; empty: nothing is held.
+    #[must_use]
+    pub fn store(&self, kind: Kind) -> String {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.get(name_of(kind)).cloned().unwrap_or_default()
+    }
+
     /// Whether anything of a kind is held.
     #[must_use]
     pub fn holds(&self, kind: Kind) -> bool {
@@ -134,7 +145,7 @@ impl Content {
 
     /// Takes a message of the sync stream in.
     pub fn apply(&self, message: SubscribeResponse) -> Outcome {
-        let (kind, version) = (message.content(), message.version);
+        let (kind, version, store) = (message.content(), message.version, message.store.clone());
         self.freshness.contact();
         let outcome = match message.state {
             None => Outcome::Refused("the message has no state".to_owned()),
@@ -143,16 +154,18 @@ impl Content {
             Some(State::Current(_)) => match self.held_version(kind) {
                 // Only what is held can be current: central at another version means that the state
                 // it sent last was refused here.
-                Some(held) if held == version => return self.unchanged(kind),
+                Some(held) if held == version && self.store(kind) == store => {
+                    return self.unchanged(kind);
+                }
                 Some(_) => return Outcome::Current,
                 // Nothing is held, and nothing is what there is.
                 None if version == 0 => match empty(kind) {
-                    Some(state) => self.take(kind, version, state),
+                    Some(state) => self.take(kind, version, store, state),
                     None => return Outcome::Current,
                 },
                 None => return Outcome::Current,
             },
-            Some(state) => self.take(kind, version, state),
+            Some(state) => self.take(kind, version, store, state),
         };
         match &outcome {
             Outcome::Refused(_) => self.freshness.refused(kind),
@@ -169,9 +182,19 @@ impl Content {
         Outcome::Current
     }
 
-    fn take(&self, kind: Kind, version: u64, state: State) -> Outcome {
-        let held = self.version(kind);
-        if version < held {
+    fn take(&self, kind: Kind, version: u64, store: String, state: State) -> Outcome {
+        let (held, held_store) = (self.version(kind), self.store(kind));
+        let another = !held_store.is_empty() && held_store != store;
+        if another {
+            // Versions of two stores cannot be compared: what central serves now is what there is.
+            tracing::warn!(
+                content = name_of(kind),
+                version,
+                held,
+                "central has another event store than before"
+            );
+        }
+        if version < held && !another {
             return Outcome::Refused(format!(
                 "version {version} is older than {held}, which is held: a replica lags, or central \
                  was restored from a backup and its sidecars must be started anew"
@@ -197,6 +220,8 @@ impl Content {
                 ));
             }
         }
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.insert(name_of(kind), store);
         Outcome::Taken
     }
 }

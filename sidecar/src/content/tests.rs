@@ -12,6 +12,8 @@ use token::{Algorithm, Jwks, PrivateKey};
 
 use super::*;
 
+const STORE: &str = "7f0a";
+
 fn content() -> Content {
     Content::new(Duration::from_secs(60))
 }
@@ -21,6 +23,7 @@ fn message(kind: Kind, version: u64, state: State) -> SubscribeResponse {
         content: kind.into(),
         version,
         state: Some(state),
+        store: STORE.to_owned(),
     }
 }
 
@@ -201,6 +204,7 @@ fn a_state_of_another_kind_is_refused() {
         content: Kind::Keys.into(),
         version: 1,
         state: None,
+        store: STORE.to_owned(),
     };
     assert!(refusal(content.apply(empty)).contains("no state"));
     assert_eq!(content.missing().len(), 3);
@@ -331,4 +335,21 @@ fn a_part_of_a_role_that_is_not_known_makes_the_policy_unusable() {
         "ada",
     );
     assert!(refusal(content.apply(policy(1, vec![unknown]))).contains("shop/new"));
+}
+
+#[test]
+fn another_store_counts_from_its_own_beginning() {
+    let content = content();
+    content.apply(keys(9, &key_set("old")));
+    let mut from_elsewhere = keys(9, &key_set("new"));
+    from_elsewhere.store = "another".to_owned();
+
+    assert_eq!(content.apply(from_elsewhere), Outcome::Taken);
+    assert_eq!(content.store(Kind::Keys), "another");
+
+    let mut lower = keys(2, &key_set("newer"));
+    lower.store = "a third".to_owned();
+    assert_eq!(content.apply(lower.clone()), Outcome::Taken);
+    lower.version = 1;
+    assert!(refusal(content.apply(lower)).contains("older"));
 }

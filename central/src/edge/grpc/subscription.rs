@@ -35,6 +35,8 @@ pub(super) struct Subscription {
     workload: Workload,
     tenant: String,
     instance: String,
+    /// What the versions count in.
+    store: String,
     contents: BTreeMap<Content, Told>,
     changed: watch::Receiver<()>,
     out: mpsc::Sender<Result<SubscribeResponse, Status>>,
@@ -57,7 +59,8 @@ impl Subscription {
         out: mpsc::Sender<Result<SubscribeResponse, Status>>,
     ) -> Result<Self, ServiceError> {
         let room = application.streams.enter()?;
-        let contents = wire::wants(&hello)?;
+        let store = application.store.id().to_string();
+        let contents = wire::wants(&hello, &store)?;
         let directory = &application.directory;
         let realm = directory
             .realm_for(&hello.tenant, &workload.namespace)
@@ -92,6 +95,7 @@ impl Subscription {
             workload,
             tenant: hello.tenant,
             instance: hello.instance.chars().take(253).collect(),
+            store,
             contents,
             changed,
             out,
@@ -194,6 +198,7 @@ impl Subscription {
                 content: wire::content(content).into(),
                 version: version.0,
                 state: Some(state),
+                store: self.store.clone(),
             };
             match timeout(SEND_TIMEOUT, self.out.send(Ok(message))).await {
                 Ok(Ok(())) => {}

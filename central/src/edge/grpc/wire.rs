@@ -290,11 +290,20 @@ pub(super) fn wanted(content: i32) -> Result<Content, ServiceError> {
 }
 
 /// What a stream asks for, and the version it holds of each.
-pub(super) fn wants(hello: &v1::Hello) -> Result<BTreeMap<Content, Position>, ServiceError> {
+/// What is asked for, with the version of `store` that is held. A version of another store says
+/// nothing about this one, even if the numbers are alike.
+pub(super) fn wants(
+    hello: &v1::Hello,
+    store: &str,
+) -> Result<BTreeMap<Content, Position>, ServiceError> {
     let wants: BTreeMap<_, _> = hello
         .wants
         .iter()
-        .map(|held| Ok((wanted(held.content)?, Position(held.version))))
+        .map(|held| {
+            let foreign = !held.store.is_empty() && held.store != store;
+            let version = if foreign { 0 } else { held.version };
+            Ok((wanted(held.content)?, Position(version)))
+        })
         .collect::<Result<_, ServiceError>>()?;
     if wants.is_empty() {
         let message = "ask for at least one content".to_owned();

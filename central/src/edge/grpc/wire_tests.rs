@@ -3,6 +3,8 @@ use policy::{Binding, Effect, Rule, SubjectKind};
 use proptest::prelude::{any, proptest};
 use protocol::v1;
 
+use eventstore::Position;
+
 use super::wire::{
     Unreadable, generator_spec, generator_spec_out, name, role, role_spec, tenant_spec, wanted,
     wants,
@@ -103,21 +105,40 @@ fn a_greeting_asks_for_known_contents_only() {
             .map(|content| v1::Held {
                 content: *content,
                 version: 7,
+                store: String::new(),
             })
             .collect(),
         ..v1::Hello::default()
     };
 
     assert_eq!(
-        wants(&hello(&[1, 3]))
+        wants(&hello(&[1, 3]), "ours")
             .unwrap()
             .into_keys()
             .collect::<Vec<_>>(),
         [Content::Keys, Content::Generators]
     );
-    assert!(wants(&hello(&[])).is_err());
-    assert!(wants(&hello(&[1, 99])).is_err());
+    assert!(wants(&hello(&[]), "ours").is_err());
+    assert!(wants(&hello(&[1, 99]), "ours").is_err());
     assert!(wanted(0).is_err());
+}
+
+#[test]
+fn a_version_of_another_store_is_none() {
+    let hello = |store: &str| v1::Hello {
+        wants: vec![v1::Held {
+            content: 1,
+            version: 7,
+            store: store.to_owned(),
+        }],
+        ..v1::Hello::default()
+    };
+
+    let version = |store| wants(&hello(store), "ours").unwrap()[&Content::Keys];
+    assert_eq!(version("ours"), Position(7));
+    assert_eq!(version("another"), Position::START);
+    // A sidecar from before versions named their store.
+    assert_eq!(version(""), Position(7));
 }
 
 proptest! {

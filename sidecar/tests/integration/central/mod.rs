@@ -28,6 +28,7 @@ pub(crate) use self::states::{generators, sample_roles};
 pub(crate) const ISSUER: &str = "https://signet.test/t/acme";
 pub(crate) const WORKLOAD: &str = "spiffe://acme.cluster.local/ns/shop/sa/checkout";
 pub(crate) const BEARER: &str = "the-projected-token";
+pub(crate) const STORE: &str = "6e1c5a70-0000-4000-8000-000000000001";
 
 /// How central answers when ids are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,7 @@ impl Script {
             content: content.into(),
             version,
             state: Some(state),
+            store: STORE.to_owned(),
         };
         self.state
             .lock()
