@@ -3,6 +3,7 @@
 mod grpc;
 mod http;
 mod observe;
+mod page;
 mod patience;
 mod request_id;
 mod server;
@@ -59,6 +60,7 @@ pub(crate) fn router(application: &Arc<Application>) -> Result<(Router, Health),
             Arc::clone(&application.metrics),
             observe::call,
         ))
+        .layer(middleware::from_fn(page::pages))
         .layer(middleware::from_fn(request_id::assign));
     Ok((router, health))
 }

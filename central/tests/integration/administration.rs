@@ -148,3 +148,37 @@ async fn metrics_count_by_route_and_never_by_what_callers_write() {
     }
     assert!(!text.contains("invented"));
 }
+
+#[tokio::test]
+async fn a_browser_is_asked_for_the_token_and_shown_a_page() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let visit = async |password: Option<&str>| {
+        let call = central
+            .http
+            .get(central.url("/api/v1/tenants"))
+            .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        let call = match password {
+            Some(password) => call.basic_auth("anybody", Some(password)),
+            None => call,
+        };
+        call.send().await.unwrap()
+    };
+
+    let stranger = visit(None).await;
+    assert_eq!(stranger.status(), 401);
+    let challenge = stranger.headers()["www-authenticate"].to_str().unwrap();
+    assert!(challenge.starts_with("Basic "), "{challenge}");
+    assert_eq!(visit(Some("wrong")).await.status(), 401);
+
+    let page = visit(Some(ADMINISTRATOR)).await;
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    let page = page.text().await.unwrap();
+    assert!(page.contains("<pre>acme</pre>"), "{page}");
+
+    // Whoever asks for JSON has to bring a bearer token.
+    let call = central.http.get(central.url("/api/v1/tenants"));
+    let basic = call.basic_auth("anybody", Some(ADMINISTRATOR)).send().await;
+    assert_eq!(basic.unwrap().status(), 401);
+}
