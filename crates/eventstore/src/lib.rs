@@ -49,7 +49,7 @@ mod error;
 mod event;
 mod head;
 mod identity;
-// pub mod integrity;
+pub mod integrity;
 mod lane;
 mod open;
 mod options;
