@@ -62,8 +62,15 @@ pub(super) async fn find(walk: &mut Walk) -> Result<Option<u64>, IntegrityError>
     let Some(tenant) = tenant else {
         return Ok(Some(walk.end - walk.verify.after.0));
     };
-    let last = table::chain_end(&walk.database(), &tenant).await.ok().flatten();
-    let before = walk.verify.start.iter().filter(|start| start.tenant == tenant);
+    let last = table::chain_end(&walk.database(), &tenant)
+        .await
+        .ok()
+        .flatten();
+    let before = walk
+        .verify
+        .start
+        .iter()
+        .filter(|start| start.tenant == tenant);
     let before = before.map(|start| start.tenant_sequence).max().unwrap_or(0);
     Ok(last.map(|last| last.end.sequence.saturating_sub(before)))
 }

@@ -86,8 +86,7 @@ impl Chain {
                 fault(FaultKind::Added, found, message)
             }
             std::cmp::Ordering::Equal => {
-                let message =
-                    "its content and the hash before it do not give its hash".to_owned();
+                let message = "its content and the hash before it do not give its hash".to_owned();
                 fault(FaultKind::Changed, found, message)
             }
         }

@@ -73,10 +73,7 @@ mod hexadecimal {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        bytes: &[u8],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = String::with_capacity(bytes.len() * 2);
         for byte in bytes {
             write!(text, "{byte:02x}").map_err(serde::ser::Error::custom)?;
@@ -132,7 +129,10 @@ mod tests {
     #[test]
     fn a_line_reads_back_as_it_was() {
         let line = checkpoint().to_line();
-        assert!(!line.contains('\n') && line.contains("\"signature\":\"0001feff\""), "{line}");
+        assert!(
+            !line.contains('\n') && line.contains("\"signature\":\"0001feff\""),
+            "{line}"
+        );
         assert_eq!(Checkpoint::from_line(&line).unwrap(), checkpoint());
     }
 

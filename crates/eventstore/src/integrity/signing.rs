@@ -94,12 +94,17 @@ impl Checkpoints {
             tenant: tenant.to_owned(),
             message,
         };
-        let latest = latest.transpose().map_err(|row| contradiction(row.message))?;
+        let latest = latest
+            .transpose()
+            .map_err(|row| contradiction(row.message))?;
         let end = table::chain_end(database, tenant).await?;
         if let Some(latest) = latest {
             match self.contradicts(&latest, end.as_ref()).await? {
                 Some(message) => return Err(contradiction(message)),
-                None if end.as_ref().is_some_and(|end| end.position == latest.position) => {
+                None if end
+                    .as_ref()
+                    .is_some_and(|end| end.position == latest.position) =>
+                {
                     return Ok(Some(Signed {
                         checkpoint: latest,
                         is_new: false,
@@ -119,7 +124,9 @@ impl Checkpoints {
         }
         // Another process was faster; its checkpoint is the one that counts.
         let theirs = table::at(database, tenant, checkpoint.tenant_sequence).await?;
-        let theirs = theirs.transpose().map_err(|row| contradiction(row.message))?;
+        let theirs = theirs
+            .transpose()
+            .map_err(|row| contradiction(row.message))?;
         match theirs {
             Some(theirs) if theirs.hash == checkpoint.hash => Ok(Some(Signed {
                 checkpoint: theirs,

@@ -89,7 +89,7 @@ pub(super) async fn page(
 fn stored(row: &Row) -> Result<Stored, sqlx::Error> {
     Ok(Stored {
         position: row.int(0)?.unsigned_abs(),
-        tenant: row.text(1).ok(),
+        tenant: row.optional_text(1).ok().flatten(),
         content: content(row),
     })
 }

@@ -295,5 +295,8 @@ pub(super) async fn tenants(
         let stands = signed_position == Some(row.int(1)?) && row.bytes(4)? == row.bytes(2)?;
         Ok((row.text(0)?, stands))
     };
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(read_error)
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(read_error)
 }

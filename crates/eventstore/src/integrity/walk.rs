@@ -201,8 +201,7 @@ impl Walk {
         compare::checkpoints(self, &seen.collect(), until).await?;
         self.done = until;
         let read = rows.len() as u64;
-        self.meter
-            .page(Instant::now(), read, read, Position(until));
+        self.meter.page(Instant::now(), read, read, Position(until));
         self.publish();
         Ok(())
     }
@@ -248,7 +247,10 @@ impl Walk {
             if row.position != next {
                 let message = match row.position - next {
                     1 => format!("no event has the position {next}"),
-                    _ => format!("no events have the positions {next} to {}", row.position - 1),
+                    _ => format!(
+                        "no events have the positions {next} to {}",
+                        row.position - 1
+                    ),
                 };
                 self.fault(FaultKind::Missing, None, (next, None), None, message);
             }

@@ -145,7 +145,10 @@ async fn stream_walk(
         last_version(reader, stream, last, |place| place.position <= replay.after).await?
     };
     let within = |place: Place| {
-        place.position <= until && replay.until_time.is_none_or(|time| place.recorded_at <= time)
+        place.position <= until
+            && replay
+                .until_time
+                .is_none_or(|time| place.recorded_at <= time)
     };
     let bounded = replay.until.is_some() || replay.until_time.is_some();
     let last = if bounded {

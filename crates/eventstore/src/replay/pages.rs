@@ -160,10 +160,7 @@ async fn along(
             arguments![tenant.as_str(), event_type.as_str()],
         ),
         Path::Everything => (
-            read!(
-                "lane = $4 AND position > $1 AND position <= $2",
-                "position"
-            ),
+            read!("lane = $4 AND position > $1 AND position <= $2", "position"),
             arguments![i64::from(LANE)],
         ),
     };

@@ -108,7 +108,11 @@ async fn seen(replays: &Replays, replay: Replay) -> Vec<RecordedEvent> {
 }
 
 fn only(events: &[RecordedEvent], which: impl Fn(&RecordedEvent) -> bool) -> Vec<RecordedEvent> {
-    events.iter().filter(|event| which(event)).cloned().collect()
+    events
+        .iter()
+        .filter(|event| which(event))
+        .cloned()
+        .collect()
 }
 
 fn order() -> StreamKey {
@@ -184,7 +188,11 @@ async fn a_time_is_found_among_equal_times_and_beyond_the_ends(database: Arc<Dat
     let tick = Duration::from_micros(1);
     // Each append has one time for its three events.
     for event in &stored {
-        for time in [event.recorded_at - tick, event.recorded_at, event.recorded_at + tick] {
+        for time in [
+            event.recorded_at - tick,
+            event.recorded_at,
+            event.recorded_at + tick,
+        ] {
             let expected = only(&stored, |event| event.recorded_at <= time);
             let replay = Replay::everything().until_time(time);
             assert_eq!(seen(&replays, replay).await, expected);
@@ -301,7 +309,10 @@ async fn what_is_appended_meanwhile_is_not_part_of_it(database: Arc<Database>) {
     fill(&*store, 4).await;
     gate.open.add_permits(1000);
     let end = handle.finished().await;
-    assert_eq!((end.state, end.read, end.position), (State::Done, 12, Position(12)));
+    assert_eq!(
+        (end.state, end.read, end.position),
+        (State::Done, 12, Position(12))
+    );
 }
 
 async fn a_cancelled_replay_says_where_and_can_go_on_there(database: Arc<Database>) {
@@ -343,11 +354,17 @@ async fn a_visitor_that_fails_or_panics_fails_the_replay(database: Arc<Database>
     let failing = replays.start(Replay::everything(), fails).unwrap();
     let panicking = replays.start(Replay::everything(), panics).unwrap();
     for handle in [failing, panicking] {
-        let end = tokio::time::timeout(PATIENCE, handle.finished()).await.unwrap();
+        let end = tokio::time::timeout(PATIENCE, handle.finished())
+            .await
+            .unwrap();
         assert_eq!((end.state, end.position), (State::Failed, Position(4)));
         let failure = end.failure.unwrap();
         assert_eq!(failure.code, "SIGNET-EVENTS-0053");
-        assert!(failure.message.contains("it is five"), "{}", failure.message);
+        assert!(
+            failure.message.contains("it is five"),
+            "{}",
+            failure.message
+        );
     }
 }
 
@@ -370,7 +387,10 @@ async fn a_hole_in_the_positions_fails_the_replay(database: Arc<Database>) {
     let rest = Replay::everything().after(Position(20));
     assert_eq!(played(&replays, rest).await.1.state, State::Failed);
     let stream = stored[9].stream.clone();
-    assert_eq!(played(&replays, Replay::stream(stream)).await.1.state, State::Failed);
+    assert_eq!(
+        played(&replays, Replay::stream(stream)).await.1.state,
+        State::Failed
+    );
     outside.close().await;
 }
 
@@ -384,7 +404,9 @@ async fn no_more_replays_run_at_once_than_may(database: Arc<Database>) {
     let replays = Replays::new(Arc::clone(&store), options);
     let gate = Gate::default();
     let first = replays.start(Replay::everything(), gate.visitor()).unwrap();
-    let second = replays.start(Replay::tenant("acme"), gate.visitor()).unwrap();
+    let second = replays
+        .start(Replay::tenant("acme"), gate.visitor())
+        .unwrap();
     let refused = replays.start(Replay::everything(), gate.visitor());
     assert_eq!(refused.unwrap_err(), ReplayError::Busy { running: 2 });
 
@@ -426,7 +448,10 @@ async fn ended_replays_are_kept_for_a_while(database: Arc<Database>) {
     }
     assert_eq!(two.get(ids[2]).unwrap().progress().state, State::Done);
     assert!(two.get(ids[1]).is_ok());
-    assert_eq!(two.get(ids[0]).unwrap_err(), ReplayError::Unknown { id: ids[0] });
+    assert_eq!(
+        two.get(ids[0]).unwrap_err(),
+        ReplayError::Unknown { id: ids[0] }
+    );
     assert_eq!(two.cancel(ids[0]).unwrap_err().code(), "SIGNET-EVENTS-0052");
 
     let none = keeping(10, Duration::ZERO);
@@ -449,7 +474,11 @@ async fn a_state_is_folded_to_a_version_or_a_time(database: Arc<Database>) {
     let folded = folded.finished().await.unwrap();
     assert_eq!((folded.state, folded.version), (1 + 2 + 3 + 4, 5));
 
-    let time = stored.iter().find(|event| event.stream_version == 3).unwrap().recorded_at;
+    let time = stored
+        .iter()
+        .find(|event| event.stream_version == 3)
+        .unwrap()
+        .recorded_at;
     let to_time = Replay::stream(order()).until_time(time);
     let folded = replays.fold(to_time, (), 0, sum).unwrap();
     let folded = folded.finished().await.unwrap();
@@ -457,7 +486,10 @@ async fn a_state_is_folded_to_a_version_or_a_time(database: Arc<Database>) {
 
     let panics = |_: u64, _: &RecordedEvent| panic!("it cannot");
     let folding = replays.fold(Replay::everything(), (), 0, panics).unwrap();
-    assert_eq!(folding.finished().await.unwrap_err().code(), "SIGNET-EVENTS-0053");
+    assert_eq!(
+        folding.finished().await.unwrap_err().code(),
+        "SIGNET-EVENTS-0053"
+    );
 
     let folding = replays.fold(Replay::everything(), (), 0, sum).unwrap();
     folding.handle().cancel();
@@ -486,7 +518,10 @@ async fn a_fold_starts_from_a_state_that_is_known(database: Arc<Database>) {
     assert_eq!(fold(stream.clone()).await, (1000 + 5 + 6 + 7, 8, 3));
     assert_eq!(fold(stream.clone().until_version(5)).await, (1000, 5, 0));
     assert_eq!(fold(stream.clone().until_version(4)).await, (6, 4, 4));
-    let sixth = stored.iter().find(|event| event.stream_version == 6).unwrap();
+    let sixth = stored
+        .iter()
+        .find(|event| event.stream_version == 6)
+        .unwrap();
     let to_time = stream.clone().until_time(sixth.recorded_at);
     assert_eq!(fold(to_time).await, (1000 + 5, 6, 1));
     // A state of all events is not one of some.

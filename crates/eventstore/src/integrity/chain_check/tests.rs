@@ -71,7 +71,10 @@ fn a_chain_is_taken_up_behind_what_is_trusted() {
         .iter()
         .map(|(position, event)| chain.look(*position, event))
         .collect();
-    assert_eq!(findings[..3], [Finding::Nothing, Finding::Nothing, Finding::Nothing]);
+    assert_eq!(
+        findings[..3],
+        [Finding::Nothing, Finding::Nothing, Finding::Nothing]
+    );
     assert_eq!(findings[3..], [Finding::Sound, Finding::Sound]);
 }
 

@@ -35,17 +35,26 @@ async fn the_ends_of_chains_that_moved_are_signed_once(database: Arc<Database>) 
     let checkpoint = &signed.checkpoint;
     assert_eq!(checkpoint.store, store.id());
     assert_eq!(checkpoint.hash, stored[4].hash);
-    assert_eq!((checkpoint.position, checkpoint.tenant_sequence), (Position(5), 3));
+    assert_eq!(
+        (checkpoint.position, checkpoint.tenant_sequence),
+        (Position(5), 3)
+    );
     let again = sealing.sign("acme").await.unwrap().unwrap();
     assert_eq!((again.is_new, &again.checkpoint), (false, checkpoint));
 
     let rest = sign_all(&store).await;
     assert_eq!(rest.len(), 1);
-    assert_eq!((rest[0].tenant.as_str(), rest[0].position), ("globex", Position(6)));
+    assert_eq!(
+        (rest[0].tenant.as_str(), rest[0].position),
+        ("globex", Position(6))
+    );
     assert_eq!(sign_all(&store).await, []);
     fill(&*store, 1).await;
     let moved = sealing.sign_all(|_| {}).await.unwrap();
-    assert_eq!((moved.signed, moved.unchanged, moved.covered), (2, 0, Position(8)));
+    assert_eq!(
+        (moved.signed, moved.unchanged, moved.covered),
+        (2, 0, Position(8))
+    );
 
     let all = sealing.list(None, Position::START, 10).await.unwrap();
     let positions: Vec<u64> = all.iter().map(|checkpoint| checkpoint.position.0).collect();
@@ -106,9 +115,27 @@ async fn a_checkpoint_that_was_changed_is_named(database: Arc<Database>) {
     let hash = bytes_literal(&outside, &checkpoint.hash.0);
     let short = bytes_literal(&outside, &[5; 3]);
     let changes = [
-        ("signature", forged.clone(), signature.clone(), BadSignature, 7),
-        ("signature", short.clone(), signature.clone(), BadSignature, 7),
-        ("hash", bytes_literal(&outside, &[5; 32]), hash.clone(), BadSignature, 7),
+        (
+            "signature",
+            forged.clone(),
+            signature.clone(),
+            BadSignature,
+            7,
+        ),
+        (
+            "signature",
+            short.clone(),
+            signature.clone(),
+            BadSignature,
+            7,
+        ),
+        (
+            "hash",
+            bytes_literal(&outside, &[5; 32]),
+            hash.clone(),
+            BadSignature,
+            7,
+        ),
         ("hash", short, hash, BadSignature, 7),
         ("tenant_sequence", "2".into(), "4".into(), BadSignature, 7),
         ("position", "3".into(), "7".into(), BadSignature, 3),
@@ -119,7 +146,11 @@ async fn a_checkpoint_that_was_changed_is_named(database: Arc<Database>) {
         let keep = outside
             .number("SELECT signed_at FROM event_checkpoints WHERE tenant = 'acme'")
             .await;
-        let back = if column == "signed_at" { keep.to_string() } else { back };
+        let back = if column == "signed_at" {
+            keep.to_string()
+        } else {
+            back
+        };
         let set = |value: &str| {
             format!("UPDATE event_checkpoints SET {column} = {value} WHERE tenant = 'acme'")
         };
@@ -135,7 +166,12 @@ async fn a_checkpoint_that_was_changed_is_named(database: Arc<Database>) {
         ("key_id", "key-9", "key-1", UnknownKey),
         ("algorithm", "none", "Ed25519", UnknownKey),
         ("store_id", "nothing", &store.id().to_string(), BadSignature),
-        ("store_id", "0e4c1e6b-6e0f-4b5c-8f0a-000000000000", &store.id().to_string(), BadSignature),
+        (
+            "store_id",
+            "0e4c1e6b-6e0f-4b5c-8f0a-000000000000",
+            &store.id().to_string(),
+            BadSignature,
+        ),
     ];
     for (column, to, back, kind) in texts {
         let set = |value: &str| {
@@ -201,7 +237,10 @@ async fn keys_are_rotated(database: Arc<Database>) {
     assert!(both.is_sound());
     assert_eq!(both.checkpoints, 4);
     let young = report(&store, Verify::everything(keys(&[2]))).await;
-    let expected = [(UnknownKey, Some("acme"), 3), (UnknownKey, Some("globex"), 4)];
+    let expected = [
+        (UnknownKey, Some("acme"), 3),
+        (UnknownKey, Some("globex"), 4),
+    ];
     assert_eq!(named(&young), expected);
     // Another key under the same id.
     let wrong = PublicKeys::none().with_ed25519("key-1", &super::signer(7).public_key());
@@ -217,7 +256,10 @@ async fn a_checkpoint_of_another_store_is_named(database: Arc<Database>) {
     fill(&*other, 2).await;
     let theirs = sign_all(&other).await;
     let found = report(&store, everything().against(theirs.clone())).await;
-    let expected = [(OtherStore, Some("acme"), 3), (OtherStore, Some("globex"), 4)];
+    let expected = [
+        (OtherStore, Some("acme"), 3),
+        (OtherStore, Some("globex"), 4),
+    ];
     assert_eq!(named(&found), expected);
     // Nor can it be begun from.
     let start = tenant("acme").resume(Position(3), theirs[..1].to_vec());
@@ -230,20 +272,34 @@ async fn a_checkpoint_over_a_deleted_event_is_named(database: Arc<Database>) {
     fill(&*store, 3).await;
     sign_all(&store).await;
     let mut outside = database.connect().await;
-    outside.execute("DELETE FROM events WHERE position = 5").await;
+    outside
+        .execute("DELETE FROM events WHERE position = 5")
+        .await;
     let found = report(&store, everything()).await;
-    assert_eq!(named(&found), [(Missing, None, 5), (Missing, Some("acme"), 5)]);
+    assert_eq!(
+        named(&found),
+        [(Missing, None, 5), (Missing, Some("acme"), 5)]
+    );
     let found = report(&store, tenant("acme")).await;
     assert_eq!(named(&found), [(CutOff, Some("acme"), 5)]);
     // Signing again would cover it up.
     let refused = signing(&store, 1).sign("acme").await.unwrap_err();
-    assert!(matches!(refused, IntegrityError::Contradiction { .. }), "{refused}");
+    assert!(
+        matches!(refused, IntegrityError::Contradiction { .. }),
+        "{refused}"
+    );
     outside.close().await;
     // Events that come after do not hide it.
     fill(&*store, 2).await;
     let found = report(&store, everything()).await;
-    assert_eq!(named(&found), [(Missing, None, 5), (Missing, Some("acme"), 5)]);
-    assert_eq!(report(&store, tenant("acme")).await.first().unwrap().kind, Missing);
+    assert_eq!(
+        named(&found),
+        [(Missing, None, 5), (Missing, Some("acme"), 5)]
+    );
+    assert_eq!(
+        report(&store, tenant("acme")).await.first().unwrap().kind,
+        Missing
+    );
 }
 
 async fn without_keys_the_report_says_so(database: Arc<Database>) {
@@ -259,5 +315,8 @@ async fn without_keys_the_report_says_so(database: Arc<Database>) {
     let change = format!("UPDATE event_checkpoints SET hash = {forged} WHERE tenant = 'acme'");
     outside.execute(&change).await;
     outside.close().await;
-    assert_eq!(named(&report(&store, none).await), [(Forked, Some("acme"), 5)]);
+    assert_eq!(
+        named(&report(&store, none).await),
+        [(Forked, Some("acme"), 5)]
+    );
 }

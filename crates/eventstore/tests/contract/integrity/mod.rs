@@ -25,7 +25,11 @@ pub(crate) async fn fill(store: &dyn EventStore, rounds: usize) -> Vec<RecordedE
         let write = |tenant: &str| StreamWrite {
             stream: StreamKey::new(tenant, "order", (n % 2).to_string()),
             expected: ExpectedVersion::Any,
-            events: vec![NewEvent::new("Happened", 1, json!({ "n": n, "text": "as it was" }))],
+            events: vec![NewEvent::new(
+                "Happened",
+                1,
+                json!({ "n": n, "text": "as it was" }),
+            )],
         };
         let writes = vec![write("acme"), write("globex")];
         store.append(Append::new(writes)).await.unwrap();

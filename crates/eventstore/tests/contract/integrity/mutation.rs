@@ -85,7 +85,9 @@ fn changed_bytes(bytes: &[u8], number: u8) -> Vec<u8> {
 
 /// The text of a JSON object with something else in it, which may be nothing but a space.
 fn changed_json(text: &str, mutation: &Mutation) -> String {
-    let Mutation { number, text: new, .. } = mutation;
+    let Mutation {
+        number, text: new, ..
+    } = mutation;
     match number % 3 {
         0 => format!("{text} "),
         1 => text.replacen('{', "{ ", 1),
@@ -152,23 +154,29 @@ fn of_checkpoint(
     let value = match column {
         "tenant_sequence" => (1000 + number).to_string(),
         "position" => {
-            named[1] = if number == position { position + 1 } else { number.max(1) };
+            named[1] = if number == position {
+                position + 1
+            } else {
+                number.max(1)
+            };
             if named[1] == position {
                 named[1] = 1000;
             }
             named[1].to_string()
         }
         "hash" => bytes_literal(outside, &changed_bytes(&checkpoint.hash.0, mutation.number)),
-        "signature" => {
-            bytes_literal(outside, &changed_bytes(&checkpoint.signature, mutation.number))
-        }
+        "signature" => bytes_literal(
+            outside,
+            &changed_bytes(&checkpoint.signature, mutation.number),
+        ),
         "signed_at" => {
             (microseconds(checkpoint.signed_at) + 1 + i64::from(mutation.number)).to_string()
         }
         "store_id" => format!("'{}'", Uuid::from_u128(u128::from(number))),
         _ => format!("'{text}'"),
     };
-    let set = format!("UPDATE event_checkpoints SET {column} = {value} WHERE position = {position}");
+    let set =
+        format!("UPDATE event_checkpoints SET {column} = {value} WHERE position = {position}");
     (set, named)
 }
 
@@ -199,7 +207,11 @@ async fn any_single_change_is_named_where_it_is(database: Arc<Database>) {
         let found = report(&store, everything()).await;
         let first = found.first().map(|fault| fault.position.0);
         let right = first.is_some_and(|first| named.contains(&first));
-        assert!(right, "{sql}: not named at {named:?} but {:?}", found.faults);
+        assert!(
+            right,
+            "{sql}: not named at {named:?} but {:?}",
+            found.faults
+        );
         outside.execute(restore).await;
     }
     let mended = report(&store, everything()).await;

@@ -68,18 +68,38 @@ async fn a_change_of_any_part_is_named_at_its_event(database: Arc<Database>) {
     outside.close().await;
     let original = time_literal(&database.connect().await, microseconds(event.recorded_at));
     let changes = [
-        ("data", text.to_owned(), r#"'{"n":3,"text":"as it was"}'"#.to_owned()),
-        ("data", spaced.to_owned(), r#"'{"n":3,"text":"as it was"}'"#.to_owned()),
+        (
+            "data",
+            text.to_owned(),
+            r#"'{"n":3,"text":"as it was"}'"#.to_owned(),
+        ),
+        (
+            "data",
+            spaced.to_owned(),
+            r#"'{"n":3,"text":"as it was"}'"#.to_owned(),
+        ),
         ("metadata", r#"'{"actor":"nobody"}'"#.into(), "'{}'".into()),
         ("metadata", "'{ }'".into(), "'{}'".into()),
         ("recorded_at", later, original),
         ("event_type", "'Happens'".into(), "'Happened'".into()),
         ("schema_version", "2".into(), "1".into()),
-        ("event_id", format!("'{other_id}'"), format!("'{}'", event.id)),
+        (
+            "event_id",
+            format!("'{other_id}'"),
+            format!("'{}'", event.id),
+        ),
         ("stream_type", "'orders'".into(), "'order'".into()),
         ("stream_id", "'01'".into(), "'1'".into()),
-        ("stream_version", "22".into(), event.stream_version.to_string()),
-        ("tenant_sequence", "44".into(), event.tenant_sequence.to_string()),
+        (
+            "stream_version",
+            "22".into(),
+            event.stream_version.to_string(),
+        ),
+        (
+            "tenant_sequence",
+            "44".into(),
+            event.tenant_sequence.to_string(),
+        ),
     ];
     for (column, to, back) in changes {
         let set = |value: &str| format!("UPDATE events SET {column} = {value} WHERE position = 7");
@@ -126,7 +146,11 @@ async fn what_was_deleted_is_missed(database: Arc<Database>) {
     })
     .await;
     let found = report(&store, everything()).await;
-    let last = [(Missing, None, 1), (Missing, Some("acme"), 3), (CutOff, None, 9)];
+    let last = [
+        (Missing, None, 1),
+        (Missing, Some("acme"), 3),
+        (CutOff, None, 9),
+    ];
     assert_eq!(named(&found), last);
     assert!(report(&store, tenant("globex")).await.is_sound());
     tamper(&database, |_| "DELETE FROM events".into()).await;
@@ -360,11 +384,17 @@ async fn renumbered_versions_are_named_even_with_hashes_made_anew(database: Arc<
     let mut swapped = original.clone();
     swapped[2].stream_version = 3;
     swapped[4].stream_version = 2;
-    tamper(&database, |_| "DELETE FROM events WHERE position IN (5, 9)".into()).await;
+    tamper(&database, |_| {
+        "DELETE FROM events WHERE position IN (5, 9)".into()
+    })
+    .await;
     rewrite(&database, &swapped, 3, None).await;
     let found = report(&store, tenant("acme")).await;
     assert_eq!(named(&found), [(StreamGap, Some("acme"), 5)]);
-    tamper(&database, |_| "DELETE FROM events WHERE position IN (5, 9)".into()).await;
+    tamper(&database, |_| {
+        "DELETE FROM events WHERE position IN (5, 9)".into()
+    })
+    .await;
     rewrite(&database, &original, 3, None).await;
     assert!(report(&store, everything()).await.is_sound());
 }
@@ -435,15 +465,35 @@ async fn what_no_type_can_hold_is_a_fault_and_no_failure(database: Arc<Database>
             ("recorded_at", i64::MAX.to_string(), original.clone()),
             ("recorded_at", i64::MIN.to_string(), original),
             ("event_id", "'?'".into(), format!("'{id}'")),
-            ("event_id", format!("'{}'", id.to_uppercase()), format!("'{id}'")),
-            ("stream_type", "CAST(x'ff' AS TEXT)".into(), "'order'".into()),
-            ("data", "'no JSON' || char(0)".into(), format!("'{}'", text(&stored[2]))),
+            (
+                "event_id",
+                format!("'{}'", id.to_uppercase()),
+                format!("'{id}'"),
+            ),
+            (
+                "stream_type",
+                "CAST(x'ff' AS TEXT)".into(),
+                "'order'".into(),
+            ),
+            (
+                "data",
+                "'no JSON' || char(0)".into(),
+                format!("'{}'", text(&stored[2])),
+            ),
         ]),
         Outside::Postgres(_) => changes.extend([
             ("recorded_at", "'infinity'".into(), original.clone()),
             ("recorded_at", "'-infinity'".into(), original.clone()),
-            ("recorded_at", "'294276-12-31 23:59:59.999999+00'".into(), original.clone()),
-            ("recorded_at", "'4713-01-01 00:00:00+00 BC'".into(), original),
+            (
+                "recorded_at",
+                "'294276-12-31 23:59:59.999999+00'".into(),
+                original.clone(),
+            ),
+            (
+                "recorded_at",
+                "'4713-01-01 00:00:00+00 BC'".into(),
+                original,
+            ),
         ]),
     }
     outside.close().await;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use eventstore::integrity::FaultKind::{Changed, Forked, Missing};
 use eventstore::Position;
+use eventstore::integrity::FaultKind::{Changed, Forked, Missing};
 use eventstore::integrity::verify;
 use eventstore::replay::State;
 
@@ -45,7 +45,9 @@ async fn everything_goes_on_behind_trusted_checkpoints(database: Arc<Database>) 
     let store = database.open().await;
     fill(&*store, 4).await;
     let mut trusted = Vec::new();
-    let signed = signing(&store, 1).sign_all(|made| trusted.push(made.clone())).await;
+    let signed = signing(&store, 1)
+        .sign_all(|made| trusted.push(made.clone()))
+        .await;
     let covered = signed.unwrap().covered;
     assert_eq!(covered, Position(8));
     fill(&*store, 4).await;
@@ -67,12 +69,20 @@ async fn everything_goes_on_behind_trusted_checkpoints(database: Arc<Database>) 
         .await;
     let found = report(&store, everything().resume(covered, trusted[..1].to_vec())).await;
     assert_eq!(named(&found), [(Changed, Some("globex"), 4)]);
-    outside.execute("DELETE FROM events WHERE position = 9").await;
+    outside
+        .execute("DELETE FROM events WHERE position = 9")
+        .await;
     let found = report(&store, everything().resume(covered, trusted)).await;
-    assert_eq!(named(&found), [(Missing, None, 9), (Missing, Some("acme"), 11)]);
+    assert_eq!(
+        named(&found),
+        [(Missing, None, 9), (Missing, Some("acme"), 11)]
+    );
     outside.close().await;
 
-    let beyond = verify(Arc::clone(&store), everything().resume(Position(1000), Vec::new()));
+    let beyond = verify(
+        Arc::clone(&store),
+        everything().resume(Position(1000), Vec::new()),
+    );
     let refused = beyond.finished().await.unwrap_err();
     assert_eq!(refused.code(), "SIGNET-EVENTS-0013");
     assert_eq!(beyond.progress().state, State::Failed);
@@ -88,7 +98,10 @@ async fn a_start_that_does_not_fit_the_events_is_a_fault(database: Arc<Database>
         .await;
     outside.close().await;
     let resumed = tenant("acme").resume(trusted.position, vec![trusted.clone()]);
-    assert_eq!(named(&report(&store, resumed).await), [(Forked, Some("acme"), 5)]);
+    assert_eq!(
+        named(&report(&store, resumed).await),
+        [(Forked, Some("acme"), 5)]
+    );
 
     let mut forged = trusted;
     forged.tenant_sequence = 30;
@@ -103,7 +116,10 @@ async fn progress_counts_and_a_cancelled_verification_is_not_complete(database: 
     let whole = verify(Arc::clone(&store), everything());
     assert!(whole.finished().await.unwrap().complete);
     let end = whole.progress();
-    assert_eq!((end.state, end.read, end.total), (State::Done, 80, Some(80)));
+    assert_eq!(
+        (end.state, end.read, end.total),
+        (State::Done, 80, Some(80))
+    );
     assert_eq!(end.position, Position(80));
 
     let mut small = everything();
