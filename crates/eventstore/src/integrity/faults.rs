@@ -1,6 +1,6 @@
 //! What a verification says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -109,7 +109,7 @@ impl Report {
 pub(super) struct Faults {
     tenants: BTreeMap<String, Fault>,
     store: BTreeMap<FaultKind, Fault>,
-    more: u64,
+    more: BTreeSet<String>,
 }
 
 impl Faults {
@@ -120,7 +120,7 @@ impl Faults {
             return;
         };
         if self.tenants.len() >= MOST_DESCRIBED && !self.tenants.contains_key(tenant) {
-            self.more += 1;
+            self.more.insert(tenant.clone());
             return;
         }
         keep_lower(&mut self.tenants, tenant.clone(), fault);
@@ -140,7 +140,7 @@ impl Faults {
         let all = self.store.into_values().chain(self.tenants.into_values());
         let mut all: Vec<Fault> = all.collect();
         all.sort_by_key(|fault| fault.position);
-        (all, self.more)
+        (all, self.more.len() as u64)
     }
 }
 
@@ -148,5 +148,56 @@ fn keep_lower<K: Ord>(faults: &mut BTreeMap<K, Fault>, key: K, fault: Fault) {
     let known = faults.get(&key).map(|known| known.position);
     if known.is_none_or(|known| fault.position < known) {
         faults.insert(key, fault);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: FaultKind, tenant: Option<&str>, position: u64) -> Fault {
+        Fault {
+            kind,
+            tenant: tenant.map(str::to_owned),
+            position: Position(position),
+            tenant_sequence: None,
+            event_id: None,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_fault_of_each_tenant_is_kept() {
+        let mut faults = Faults::default();
+        faults.add(fault(FaultKind::Changed, Some("acme"), 7));
+        faults.add(fault(FaultKind::StreamGap, Some("acme"), 5));
+        faults.add(fault(FaultKind::Forked, Some("acme"), 9));
+        faults.add(fault(FaultKind::Missing, None, 6));
+        faults.add(fault(FaultKind::Missing, None, 8));
+        faults.add(fault(FaultKind::CutOff, None, 9));
+        let (all, more) = faults.into_parts();
+        let named: Vec<_> = all
+            .iter()
+            .map(|fault| (fault.kind, fault.position.0))
+            .collect();
+        let expected = [
+            (FaultKind::StreamGap, 5),
+            (FaultKind::Missing, 6),
+            (FaultKind::CutOff, 9),
+        ];
+        assert_eq!((named.as_slice(), more), (expected.as_slice(), 0));
+    }
+
+    #[test]
+    fn beyond_a_thousand_tenants_are_only_counted() {
+        let mut faults = Faults::default();
+        for n in 0..=MOST_DESCRIBED as u64 {
+            let tenant = format!("tenant {n}");
+            faults.add(fault(FaultKind::Changed, Some(&tenant), n + 2));
+            faults.add(fault(FaultKind::Forked, Some(&tenant), n + 1));
+        }
+        let (all, more) = faults.into_parts();
+        assert_eq!((all.len(), more), (MOST_DESCRIBED, 1));
+        assert_eq!(all[0].position, Position(1));
     }
 }

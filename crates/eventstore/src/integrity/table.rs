@@ -161,8 +161,8 @@ pub(super) async fn beyond_head(
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM event_lanes CROSS JOIN event_checkpoints \
-                  WHERE lane = $1 AND position > head",
+                " FROM event_checkpoints \
+                  WHERE position > (SELECT head FROM event_lanes WHERE lane = $1)",
                 $and,
                 " ORDER BY position LIMIT $2"
             )

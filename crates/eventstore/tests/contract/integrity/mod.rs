@@ -1,6 +1,7 @@
 //! Tamper evidence: what is changed past the store is found, and named where it is.
 
 mod checkpoints;
+mod forge;
 mod mutation;
 mod tamper;
 mod walk;
@@ -16,7 +17,7 @@ use eventstore::{
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::database::{Outside, PATIENCE};
+use crate::database::{Database, Outside, PATIENCE};
 use crate::samples::all;
 
 /// Events of the tenants acme (1, 3, 5 …) and globex (2, 4, 6 …), two streams each.
@@ -117,4 +118,17 @@ pub(crate) fn bytes_literal(outside: &Outside, bytes: &[u8]) -> String {
 
 pub(crate) fn microseconds(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap()
+}
+
+/// Runs a statement past the store.
+pub(crate) async fn tamper(database: &Database, sql: impl FnOnce(&Outside) -> String) {
+    let mut outside = database.connect().await;
+    let sql = sql(&outside);
+    outside.execute(&sql).await;
+    outside.close().await;
+}
+
+/// An event's content as the store wrote it.
+pub(crate) fn text(event: &RecordedEvent) -> String {
+    serde_json::to_string(&event.data).unwrap()
 }
