@@ -111,7 +111,7 @@ async fn in_memory() -> Result<(), Box<dyn Error>> {
 }
 
 fn bytes(digits: &str) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return None;
     }
     let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();

@@ -86,7 +86,7 @@ mod hexadecimal {
     ) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         let wrong = || D::Error::custom("a signature is written as hexadecimal digits");
-        if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) || text.len() % 2 != 0 {
+        if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) || !text.len().is_multiple_of(2) {
             return Err(wrong());
         }
         let byte = |start| u8::from_str_radix(&text[start..start + 2], 16).map_err(|_| wrong());
