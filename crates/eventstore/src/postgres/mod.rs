@@ -81,13 +81,9 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .map_err(|source| OpenError::Unavailable { source })?;
     let reader = match replica {
         Some(address) => {
-            let pool = pool(
-                &address,
-                options.read_connections,
-                READING_SESSION,
-                ASK_TIMEOUT,
-            );
-            reader.with_replica(Replica::new(pool, id))
+            let pool = |connections| pool(&address, connections, READING_SESSION, ASK_TIMEOUT);
+            let replica = Replica::new(pool(options.read_connections), pool(1), id);
+            reader.with_replica(replica)
         }
         None => reader,
     };

@@ -119,7 +119,7 @@ fn fetch(
 /// Key and position of the first `limit` entries of an index within a range of its keys.
 ///
 /// `equal` are conditions on the leading columns, `key` is the column behind them. The lane is not
-/// among them: with it, the primary key would give the same order and might be preferred.
+/// among them: with it, the primary key would give the same order and might be preferred. There is one.
 pub(super) fn look(
     equal: &[(&str, &str)],
     also: &str,

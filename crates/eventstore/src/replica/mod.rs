@@ -42,6 +42,8 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 #[derive(Debug)]
 pub(crate) struct Replica {
     pool: PgPool,
+    /// For asking where it stands, which busy readers must not keep from being answered.
+    asking: PgPool,
     /// The store that it has to be a replica of.
     store: Uuid,
     standing: watch::Sender<Standing>,
@@ -59,9 +61,11 @@ pub(crate) enum Outcome<T> {
 }
 
 impl Replica {
-    pub(crate) fn new(pool: PgPool, store: Uuid) -> Arc<Self> {
+    /// A replica of the store of this id, read through one pool and asked through another.
+    pub(crate) fn new(pool: PgPool, asking: PgPool, store: Uuid) -> Arc<Self> {
         Arc::new(Self {
             pool,
+            asking,
             store,
             standing: watch::Sender::new(Standing::default()),
             wanted: Notify::new(),
@@ -100,7 +104,7 @@ impl Replica {
     }
 
     async fn ask(&self) -> Result<Position, ReadError> {
-        let mut connection = self.pool.acquire().await.map_err(read_error)?;
+        let mut connection = self.asking.acquire().await.map_err(read_error)?;
         self.position(&mut connection).await
     }
 
@@ -200,5 +204,6 @@ impl Replica {
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+        self.asking.close().await;
     }
 }

@@ -45,6 +45,23 @@ const CONVERT: &str = "
     COMMIT;
 ";
 
+/// Cuts the last partition once more, at a position that is not reached yet.
+const CUT_AGAIN: &str = "
+    ALTER TABLE events_second ADD CONSTRAINT events_second_span
+        CHECK (lane = 0 AND position >= 9 AND position < 15) NOT VALID;
+    ALTER TABLE events_second VALIDATE CONSTRAINT events_second_span;
+    BEGIN;
+    SELECT head FROM event_lanes WHERE lane = 0 FOR UPDATE;
+    ALTER TABLE events DETACH PARTITION events_second;
+    ALTER TABLE events ATTACH PARTITION events_second FOR VALUES FROM (0, 9) TO (0, 15);
+    CREATE TABLE events_third PARTITION OF events FOR VALUES FROM (0, 15) TO (0, MAXVALUE);
+    ALTER TABLE events_third
+        ADD CONSTRAINT events_third_event_id UNIQUE (event_id),
+        ADD CONSTRAINT events_third_stream
+            UNIQUE (tenant, stream_type, stream_id, stream_version);
+    COMMIT;
+";
+
 async fn the_events_are_cut_into_partitions_under_an_open_store(database: Arc<Database>) {
     let options = Options {
         // So that the plans made before the cut are those used after it.
@@ -182,6 +199,15 @@ async fn the_events_are_cut_into_partitions_under_an_open_store(database: Arc<Da
         .await
         .unwrap();
     assert_eq!(appended.last, Position(13));
+
+    // The next cut is made the same way, under this store.
+    outside.execute(CUT_AGAIN).await;
+    let events = (0..4).map(event).collect();
+    let append = Append::new(vec![write("new", ExpectedVersion::Exact(1), events)]);
+    store.append(append.clone()).await.unwrap();
+    assert!(store.append(append).await.unwrap().already_stored);
+    assert_eq!(count(&mut outside, "events_third").await, 3);
+    assert_in_order(&all(&*store).await, 1);
 }
 
 async fn count(outside: &mut Outside, table: &str) -> i64 {

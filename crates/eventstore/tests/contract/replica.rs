@@ -110,8 +110,10 @@ async fn reads_follow_a_replica_that_lags_dies_and_comes_back() {
     let short = Duration::from_millis(50);
     assert_eq!(count(read(&*store, last, short).await), BEHIND);
     // A cursor counts as a position that has to be there.
-    let after = store.at_least(Position::START).within(short);
-    assert!(after.read_all(last, 10).await.unwrap().is_empty());
+    let behind = store.read_statistics().behind;
+    let view = store.at_least(Position::START).within(short);
+    assert!(view.read_all(last, 10).await.unwrap().is_empty());
+    assert_eq!(store.read_statistics().behind, behind + 1);
     assert_eq!(count(read(&*store, Position(20), short).await), BY_REPLICA);
     // Nobody waits for it a second time: with all the patience there is, the answer comes.
     let at_once = tokio::time::timeout(PATIENCE, read(&*store, last, PATIENCE * 10)).await;
@@ -135,6 +137,71 @@ async fn reads_follow_a_replica_that_lags_dies_and_comes_back() {
     seen(&*store, |head| head >= Some(last)).await;
     assert_eq!(count(read(&*store, last, PATIENCE).await), BY_REPLICA);
     store.close().await;
+}
+
+// As behind the address of a Kubernetes service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_replicas_behind_one_address_none_answers_what_it_has_not() {
+    let Some(programs) = programs() else { return };
+    let primary = Server::primary(&programs);
+    eventstore::open(&primary.url(), Options::default())
+        .await
+        .unwrap()
+        .close()
+        .await;
+    let replicas = [Server::replica_of(&primary), Server::replica_of(&primary)];
+    let address = in_turn([replicas[0].port(), replicas[1].port()]).await;
+    replicas[1].execute("SELECT pg_wal_replay_pause()").await;
+    paused(&replicas[1]).await;
+    let store = open(&primary, &address).await;
+    let mut last = Position::START;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let ReadStatistics {
+            replica, behind, ..
+        } = store.read_statistics();
+        if replica > 0 && behind > 0 {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "only one of them was met"
+        );
+        last = store
+            .append(one("a", ExpectedVersion::Any))
+            .await
+            .unwrap()
+            .last
+            .max(last);
+        let reads = (0..8).map(|_| async {
+            let view = store.at_least(last);
+            let events = view.read_all(Position::START, 10_000).await.unwrap();
+            assert!(
+                events.last().unwrap().position >= last,
+                "the read is older than asked for"
+            );
+        });
+        futures::future::join_all(reads).await;
+    }
+}
+
+/// An address whose connections go to each of these ports in turn.
+async fn in_turn(ports: [u16; 2]) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for port in ports.into_iter().cycle() {
+            let (mut from, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut to = tokio::net::TcpStream::connect(("127.0.0.1", port))
+                    .await
+                    .unwrap();
+                // Ends with either side.
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
 }
 
 /// Waits until the replica has stopped replaying: it takes effect with a delay.
