@@ -107,7 +107,7 @@ mod tests {
         while let probes @ [_, ..] = bisection.probes().as_slice() {
             rounds += 1;
             assert!(rounds < 100);
-            for (nth, probe) in probes.to_vec().into_iter().enumerate() {
+            for (nth, probe) in probes.iter().copied().enumerate() {
                 bisection.narrow(probe, nth % 2 == 1);
             }
         }
