@@ -178,7 +178,7 @@ async fn pages(store: &dyn EventStore, query: &EventQuery, effort: Effort) -> Ve
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn pages_put_together_are_what_a_filter_over_everything_gives(
