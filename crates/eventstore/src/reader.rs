@@ -160,7 +160,6 @@ impl Reader {
         head(&mut self.source()).await
     }
 
-    #[allow(dead_code, reason = "statements of rooms that are still to come")]
     pub(crate) async fn read(
         &self,
         sql: &str,
