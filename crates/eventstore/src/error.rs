@@ -103,6 +103,25 @@ pub enum ReadError {
         /// Where the store ends.
         head: Position,
     },
+    /// The query can never be answered as it is.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// Field of the [`EventQuery`](crate::EventQuery).
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// The store did not reach a position in the time the caller gave.
+    #[error(
+        "the store is at position {head} and did not reach {position} in time; \
+         wait longer, or check that the position is one of this store"
+    )]
+    NotReached {
+        /// Position that was waited for.
+        position: Position,
+        /// Where the store was last known to end.
+        head: Position,
+    },
 }
 
 impl ReadError {
@@ -113,6 +132,8 @@ impl ReadError {
             Self::Corrupt { .. } => "SIGNET-EVENTS-0011",
             Self::Gap { .. } => "SIGNET-EVENTS-0012",
             Self::AheadOfStore { .. } => "SIGNET-EVENTS-0013",
+            Self::Invalid { .. } => "SIGNET-EVENTS-0014",
+            Self::NotReached { .. } => "SIGNET-EVENTS-0015",
         }
     }
 }

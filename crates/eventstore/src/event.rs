@@ -168,7 +168,7 @@ impl NewEvent {
 }
 
 /// An event as it is stored. It never changes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordedEvent {
     /// Id given by the writer.
     pub id: Uuid,
@@ -187,6 +187,7 @@ pub struct RecordedEvent {
     /// Circumstances.
     pub metadata: Metadata,
     /// When the store took it: UTC, whole microseconds, never earlier than the event before it.
+    #[serde(with = "time::serde::rfc3339")]
     pub recorded_at: OffsetDateTime,
     /// Place among the events of its tenant, from 1.
     pub tenant_sequence: u64,

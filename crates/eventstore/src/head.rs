@@ -29,6 +29,11 @@ impl Head {
         });
     }
 
+    /// The greatest position known; the store may be further.
+    pub(crate) fn known(&self) -> Position {
+        *self.0.borrow()
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<Position> {
         self.0.subscribe()
     }
@@ -36,6 +41,19 @@ impl Head {
     fn is_watched(&self) -> bool {
         self.0.receiver_count() > 0
     }
+}
+
+/// Returns when the end is known to be at `position` or behind it, with where it is.
+pub(crate) async fn reached(head: &Head, reader: &Reader, position: Position) -> Position {
+    let mut watch = head.watch();
+    if *watch.borrow() < position
+        && let Ok(current) = reader.head().await
+    {
+        head.advance(current);
+    }
+    // It cannot fail while `head` is there, which holds the sender.
+    let _ = watch.wait_for(|head| *head >= position).await;
+    head.known()
 }
 
 /// Looks up the end of the store again and again, while somebody waits for it: the fallback for

@@ -55,13 +55,16 @@ mod open;
 mod options;
 mod plan;
 mod postgres;
+mod query;
 mod reader;
 pub mod replay;
+mod replica;
 mod request;
 mod snapshot;
 mod sqlite;
 mod store;
 mod subscription;
+mod view;
 
 pub use chain::Hash;
 pub use database::{Database, Transaction};
@@ -71,7 +74,10 @@ pub use event::{
     StreamVersion, StreamWrite,
 };
 pub use open::open;
-pub use options::Options;
+pub use options::{DatabaseUrl, Options};
+pub use query::{Direction, EventPage, EventQuery};
+pub use replica::ReadStatistics;
 pub use snapshot::SnapshotRecord;
 pub use store::EventStore;
 pub use subscription::Subscription;
+pub use view::View;

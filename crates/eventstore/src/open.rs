@@ -24,6 +24,12 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn EventStore>, Op
     options.check()?;
     let store = match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => postgres::open(url, &options).await?,
+        Some("sqlite") if options.read_replica_url.is_some() => {
+            return Err(OpenError::InvalidOption {
+                option: "read_replica_url",
+                message: "SQLite has no replicas; leave it out, or use PostgreSQL".into(),
+            });
+        }
         Some("sqlite") => sqlite::open(url, &options).await?,
         _ => {
             return Err(OpenError::UnsupportedUrl {

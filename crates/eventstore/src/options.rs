@@ -1,10 +1,33 @@
 //! Settings of a store.
 
+use std::fmt;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use crate::error::OpenError;
+
+/// Address of a database. It may hold a password and is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<String>> From<T> for DatabaseUrl {
+    fn from(url: T) -> Self {
+        Self(url.into())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DatabaseUrl(…)")
+    }
+}
 
 /// Settings of a store; the defaults suit production.
 #[derive(Debug, Clone)]
@@ -22,6 +45,10 @@ pub struct Options {
     pub max_event_bytes: usize,
     /// Connections for reading, beside the one that writes and the one that listens.
     pub read_connections: u32,
+    /// A streaming replica of the database (PostgreSQL only), for the reads of those who say how
+    /// current they have to be ([`EventStore::at_least`](crate::EventStore::at_least)). It need not
+    /// be there: without it they read from the primary. It has `read_connections` of its own.
+    pub read_replica_url: Option<DatabaseUrl>,
     /// Connections for what is written beside the lane: checkpoints, effects of handlers, read
     /// models. SQLite has one connection that writes, for everything.
     pub write_connections: u32,
@@ -36,6 +63,7 @@ impl Default for Options {
             batch_max: 200,
             max_event_bytes: 1024 * 1024,
             read_connections: 8,
+            read_replica_url: None,
             write_connections: 4,
         }
     }

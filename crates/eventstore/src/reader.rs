@@ -1,9 +1,12 @@
 //! Reading events back.
 
+use std::sync::Arc;
+
 use crate::backend::{LANE, RawEvent, read_error};
-use crate::database::{Argument, Database, Row, arguments};
+use crate::database::{Argument, Database, Row, Session, Sql, arguments};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent, StreamKey};
+use crate::replica::{Reads, Replica};
 
 /// What is read of an event, in the order that [`raw`] expects. Both databases read it.
 macro_rules! columns {
@@ -15,19 +18,125 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// The reading side; shared by everybody.
+/// Where a read goes: a connection of the pool for each statement, or one that is in hand.
+#[derive(Debug)]
+pub(crate) enum Source<'s> {
+    Database(&'s Database),
+    Session(Session<'s>),
+}
+
+impl Source<'_> {
+    pub(crate) async fn fetch(
+        &mut self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+    ) -> Result<Vec<Row>, ReadError> {
+        let rows = match self {
+            Self::Database(database) => database.fetch(sql, arguments).await,
+            Self::Session(session) => session.fetch(sql, arguments).await,
+        };
+        rows.map_err(read_error)
+    }
+
+    async fn events(
+        &mut self,
+        sql: &str,
+        arguments: Vec<Argument>,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        let rows = self.fetch(sql, arguments).await?;
+        rows.iter().map(recorded).collect()
+    }
+}
+
+/// Position of the last event.
+pub(crate) async fn head(source: &mut Source<'_>) -> Result<Position, ReadError> {
+    const READ: &str = "SELECT head FROM event_lanes WHERE lane = $1";
+    let rows = source.fetch(READ, arguments![i64::from(LANE)]).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| read_error(sqlx::Error::RowNotFound))?;
+    Ok(Position(row.int(0).map_err(read_error)?.unsigned_abs()))
+}
+
+/// See [`EventStore::read_stream`](crate::EventStore::read_stream).
+pub(crate) async fn read_stream(
+    stream: &StreamKey,
+    after_version: u64,
+    limit: usize,
+    source: &mut Source<'_>,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    const READ: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM events \
+          WHERE tenant = $1 AND stream_type = $2 AND stream_id = $3 AND stream_version > $4 \
+          ORDER BY stream_version LIMIT $5"
+    );
+    let arguments = arguments![
+        stream.tenant.as_str(),
+        stream.stream_type.as_str(),
+        stream.stream_id.as_str(),
+        after_version,
+        limit as u64,
+    ];
+    source.events(READ, arguments).await
+}
+
+/// See [`EventStore::read_all`](crate::EventStore::read_all).
+pub(crate) async fn read_all(
+    after: Position,
+    limit: usize,
+    source: &mut Source<'_>,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    const READ: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
+    );
+    let arguments = arguments![i64::from(LANE), after.0, limit as u64];
+    source.events(READ, arguments).await
+}
+
+/// The reading side; shared by everybody. It reads from the primary.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     database: Database,
+    replica: Option<Arc<Replica>>,
+    reads: Arc<Reads>,
 }
 
 impl Reader {
     pub(crate) fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            replica: None,
+            reads: Arc::default(),
+        }
+    }
+
+    /// The same, with a replica for those who ask for it.
+    pub(crate) fn with_replica(self, replica: Arc<Replica>) -> Self {
+        Self {
+            replica: Some(replica),
+            ..self
+        }
     }
 
     pub(crate) fn database(&self) -> &Database {
         &self.database
+    }
+
+    pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.replica.as_ref()
+    }
+
+    /// Counts of what was read where.
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::Database(&self.database)
     }
 
     pub(crate) async fn read_stream(
@@ -36,21 +145,7 @@ impl Reader {
         after_version: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        const READ: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM events \
-              WHERE tenant = $1 AND stream_type = $2 AND stream_id = $3 AND stream_version > $4 \
-              ORDER BY stream_version LIMIT $5"
-        );
-        let arguments = arguments![
-            stream.tenant.as_str(),
-            stream.stream_type.as_str(),
-            stream.stream_id.as_str(),
-            after_version,
-            limit as u64,
-        ];
-        self.read(READ, arguments).await
+        read_stream(stream, after_version, limit, &mut self.source()).await
     }
 
     pub(crate) async fn read_all(
@@ -58,28 +153,11 @@ impl Reader {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        const READ: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
-        );
-        let arguments = arguments![i64::from(LANE), after.0, limit as u64];
-        self.read(READ, arguments).await
+        read_all(after, limit, &mut self.source()).await
     }
 
     pub(crate) async fn head(&self) -> Result<Position, ReadError> {
-        let rows = self
-            .database
-            .fetch(
-                "SELECT head FROM event_lanes WHERE lane = $1",
-                arguments![i64::from(LANE)],
-            )
-            .await
-            .map_err(read_error)?;
-        let row = rows
-            .first()
-            .ok_or_else(|| read_error(sqlx::Error::RowNotFound))?;
-        Ok(Position(row.int(0).map_err(read_error)?.unsigned_abs()))
+        head(&mut self.source()).await
     }
 
     pub(crate) async fn read(
@@ -87,9 +165,15 @@ impl Reader {
         sql: &str,
         arguments: Vec<Argument>,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        let rows = self.database.fetch(sql, arguments).await;
-        let rows = rows.map_err(read_error)?;
-        rows.iter().map(recorded).collect()
+        self.source().events(sql, arguments).await
+    }
+
+    /// Gives all connections back.
+    pub(crate) async fn close(&self) {
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
+        self.database.close().await;
     }
 }
 

@@ -16,9 +16,12 @@ use crate::event::{Append, Appended, Position, RecordedEvent, StreamKey};
 use crate::head::{self, Head};
 use crate::lane::{Lane, Pending};
 use crate::options::Options;
+use crate::query::{self, EventPage, EventQuery};
 use crate::reader::Reader;
+use crate::replica::ReadStatistics;
 use crate::request::Request;
 use crate::subscription::Subscription;
+use crate::view::View;
 
 /// An append-only store of events; see the [crate's](crate) example.
 ///
@@ -71,6 +74,27 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     async fn head(&self) -> Result<Position, ReadError>;
+
+    /// One page of the events that a query asks for. Pages follow one another by position, so events
+    /// appended meanwhile neither shift nor double anything; see [`EventQuery`].
+    ///
+    /// # Errors
+    /// See [`ReadError`]; `Invalid` and `AheadOfStore` are the caller's.
+    async fn query(&self, query: &EventQuery) -> Result<EventPage, ReadError>;
+
+    /// The store as of `position` or later: what is read through it may come from the replica
+    /// ([`Options::read_replica_url`]), and has everything up to `position` all the same.
+    fn at_least(&self, position: Position) -> View;
+
+    /// Where reads went since the store was opened.
+    fn read_statistics(&self) -> ReadStatistics;
+
+    /// Waits until the store is known to have `position`, and gives the position it is known to have.
+    ///
+    /// # Errors
+    /// [`ReadError::NotReached`] when that takes longer than `bound`; [`ReadError::Unavailable`] when
+    /// the store is closed meanwhile. A database that is away for a while is waited for.
+    async fn wait_for(&self, position: Position, bound: Duration) -> Result<Position, ReadError>;
 
     /// All events above `after`: those that are stored, then those to come, each once, in order and
     /// without gaps.
@@ -186,6 +210,7 @@ impl EventStore for Store {
         after_version: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.0.reader.reads().by_primary();
         self.0
             .reader
             .read_stream(stream, after_version, limit)
@@ -197,11 +222,43 @@ impl EventStore for Store {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.0.reader.reads().by_primary();
         self.0.reader.read_all(after, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {
         self.0.reader.head().await
+    }
+
+    async fn query(&self, query: &EventQuery) -> Result<EventPage, ReadError> {
+        self.0.reader.reads().by_primary();
+        query::run(query, &mut self.0.reader.source()).await
+    }
+
+    fn at_least(&self, position: Position) -> View {
+        View::new(self.0.reader.clone(), self.0.head.clone(), position)
+    }
+
+    fn read_statistics(&self) -> ReadStatistics {
+        let replica = self.0.reader.replica();
+        let replica_head = replica.and_then(|replica| replica.head());
+        self.0.reader.reads().statistics(replica_head)
+    }
+
+    async fn wait_for(&self, position: Position, bound: Duration) -> Result<Position, ReadError> {
+        let Shared { head, reader, .. } = &*self.0;
+        let reached = head::reached(head, reader, position);
+        let reached = tokio::time::timeout(bound, reached);
+        match self.0.cancelled.run_until_cancelled(reached).await {
+            Some(Ok(reached)) => Ok(reached),
+            Some(Err(_)) => Err(ReadError::NotReached {
+                position,
+                head: head.known(),
+            }),
+            None => Err(ReadError::Unavailable {
+                message: "the store is closed".into(),
+            }),
+        }
     }
 
     fn subscribe(&self, after: Position) -> Subscription {
@@ -211,6 +268,6 @@ impl EventStore for Store {
     async fn close(&self) {
         self.0.cancelled.cancel();
         self.0.tasks.wait().await;
-        self.0.reader.database().close().await;
+        self.0.reader.close().await;
     }
 }

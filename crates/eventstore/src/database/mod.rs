@@ -29,6 +29,16 @@ impl<'a> Sql<'a> {
         let (postgres, sqlite) = (postgres.into(), sqlite.into());
         Self { postgres, sqlite }
     }
+
+    #[cfg(test)]
+    pub(crate) fn postgres(&self) -> &str {
+        &self.postgres
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sqlite(&self) -> &str {
+        &self.sqlite
+    }
 }
 
 impl<'a> From<&'a str> for Sql<'a> {

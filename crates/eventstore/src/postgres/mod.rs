@@ -5,6 +5,7 @@ mod statements;
 mod writer;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -18,6 +19,7 @@ use crate::head::Head;
 use crate::identity;
 use crate::options::Options;
 use crate::reader::Reader;
+use crate::replica::{ASK_TIMEOUT, Replica};
 use crate::store::Store;
 use writer::PostgresWriter;
 
@@ -34,29 +36,57 @@ const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 ///
 /// `enable_seqscan`: all our statements go by an index, and the planner must not think otherwise
 /// while a table is empty or was never analysed; a plan made then is kept by the session.
-const SESSION: &str = "SET enable_seqscan = off; SET statement_timeout = '30s'";
+///
+/// `jit`: a plan that cannot do without what is switched off counts as costly beyond measure, and
+/// would be compiled for longer than it runs.
+const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET statement_timeout = '30s'";
+
+/// Settings of the sessions that read, beside [`SESSION`].
+///
+/// A bitmap and a sort read everything that matches before they give the first row; an index that
+/// has the order already stops at the limit. The planner takes the former where it believes that few
+/// match, and may be wrong.
+pub(crate) const READING_SESSION: &str = "SET enable_seqscan = off; SET jit = off; \
+    SET statement_timeout = '30s'; SET enable_bitmapscan = off; SET enable_sort = off";
 
 /// Settings of the sessions that write beside the lane: checkpoints, effects, read models.
-const WRITING_SESSION: &str = "SET enable_seqscan = off; SET statement_timeout = '60s'; \
+const WRITING_SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET statement_timeout = '60s'; \
     SET synchronous_commit = on; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '60s'";
 
 pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenError> {
-    let mut connect = PgConnectOptions::from_str(url)
-        .map_err(|error| OpenError::UnsupportedUrl {
-            message: error.to_string(),
-        })?
-        .disable_statement_logging();
-    if connect.get_application_name().is_none() {
-        connect = connect.application_name("signet-eventstore");
-    }
+    let connect = parse(url).map_err(|error| OpenError::UnsupportedUrl {
+        message: error.to_string(),
+    })?;
+    let replica = match &options.read_replica_url {
+        Some(url) => Some(replica_address(url.reveal())?),
+        None => None,
+    };
     migrate(&connect).await?;
-    let reading = pool(&connect, options.read_connections, SESSION);
-    let writing = pool(&connect, options.write_connections, WRITING_SESSION);
+    let reading = pool(
+        &connect,
+        options.read_connections,
+        READING_SESSION,
+        CONNECT_TIMEOUT,
+    );
+    let writing = pool(
+        &connect,
+        options.write_connections,
+        WRITING_SESSION,
+        CONNECT_TIMEOUT,
+    );
     let reader = Reader::new(Database::postgres(reading, writing));
     let id = identity::prepare(reader.database())
         .await
         .map_err(|source| OpenError::Unavailable { source })?;
+    let reader = match replica {
+        Some(address) => {
+            let pool = |connections| pool(&address, connections, READING_SESSION, ASK_TIMEOUT);
+            let replica = Replica::new(pool(options.read_connections), pool(1), id);
+            reader.with_replica(replica)
+        }
+        None => reader,
+    };
     let head = reader
         .head()
         .await
@@ -65,6 +95,13 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         })?;
     let head = Head::new(head);
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
+    if let Some(replica) = reader.replica() {
+        let watch = Arc::clone(replica).watch(options.poll_interval);
+        let until = cancelled.clone();
+        tasks.spawn(async move {
+            until.run_until_cancelled(watch).await;
+        });
+    }
     let listen = listener::listen(
         connect.clone(),
         reader.clone(),
@@ -81,11 +118,37 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     ))
 }
 
+fn parse(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let connect = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    Ok(match connect.get_application_name() {
+        Some(_) => connect,
+        None => connect.application_name("signet-eventstore"),
+    })
+}
+
+fn replica_address(url: &str) -> Result<PgConnectOptions, OpenError> {
+    let invalid = |message| OpenError::InvalidOption {
+        option: "read_replica_url",
+        message,
+    };
+    match url.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => {
+            parse(url).map_err(|error| invalid(error.to_string()))
+        }
+        _ => Err(invalid("give postgres://user@host/database".into())),
+    }
+}
+
 /// Connections that are made when they are needed.
-fn pool(connect: &PgConnectOptions, connections: u32, settings: &'static str) -> PgPool {
+fn pool(
+    connect: &PgConnectOptions,
+    connections: u32,
+    settings: &'static str,
+    patience: Duration,
+) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(CONNECT_TIMEOUT)
+        .acquire_timeout(patience)
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
         })

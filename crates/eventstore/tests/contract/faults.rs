@@ -158,7 +158,7 @@ async fn no_append_reads_a_whole_table(database: Arc<Database>) {
 }
 
 /// Waits until all other sessions have ended: a session hands its statistics over when it does.
-async fn alone(outside: &mut Outside) {
+pub(crate) async fn alone(outside: &mut Outside) {
     let others = "SELECT count(*) FROM pg_stat_activity \
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let deadline = tokio::time::Instant::now() + PATIENCE;
