@@ -44,6 +44,7 @@
 
 mod backend;
 mod chain;
+pub mod command;
 mod database;
 mod error;
 mod event;
@@ -56,7 +57,7 @@ mod plan;
 mod postgres;
 mod reader;
 mod request;
-mod snapshot;
+pub mod snapshot;
 mod sqlite;
 mod store;
 mod subscription;
