@@ -10,13 +10,17 @@
     reason = "all of it is a test"
 )]
 
+mod account;
 mod append;
 mod chain;
+mod command;
 mod concurrency;
 mod database;
 mod faults;
+mod idempotency;
 mod kill;
 mod lane;
 mod read;
 mod samples;
+mod snapshot;
 mod subscribe;
