@@ -108,13 +108,16 @@ impl Encoded {
     }
 }
 
+/// Reads a state of an older version; or says why it cannot.
+type ReadOlder<S> = fn(u32, Value) -> Result<S, String>;
+
 /// How states are written to and read from snapshots.
 #[derive(Debug)]
 pub struct StateCodec<S> {
     version: u32,
     write: fn(&S) -> Result<Value, String>,
     read: fn(Value) -> Result<S, String>,
-    read_older: Option<fn(u32, Value) -> Result<S, String>>,
+    read_older: Option<ReadOlder<S>>,
 }
 
 impl<S: Serialize + DeserializeOwned> StateCodec<S> {

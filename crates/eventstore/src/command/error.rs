@@ -66,7 +66,7 @@ pub enum CommandError {
     )]
     NotUnderstood {
         /// Its stream.
-        stream: StreamKey,
+        stream: Box<StreamKey>,
         /// Its place in the store.
         position: Position,
         /// Its name.

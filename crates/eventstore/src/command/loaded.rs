@@ -43,15 +43,11 @@ pub enum Written<'a, A: Aggregate> {
 /// the stream, and one of the gate's places is taken.
 pub struct Loaded<'a, A: Aggregate> {
     repository: &'a Repository<A>,
-    name: &'static str,
-    stream: StreamKey,
-    metadata: Metadata,
-    key: Option<Key>,
     answered: Option<Done<A>>,
     left: Left,
     held: Held<A>,
-    _permit: Permit,
-    running: Running,
+    /// Dropped after what is held, so that the next one let in does not wait for it.
+    order: Box<Order>,
 }
 
 /// What a call brings along into its [`Loaded`].
@@ -60,14 +56,14 @@ pub(super) struct Order {
     pub(super) stream: StreamKey,
     pub(super) metadata: Metadata,
     pub(super) key: Option<Key>,
-    pub(super) permit: Permit,
+    pub(super) _permit: Permit,
     pub(super) running: Running,
 }
 
 impl<'a, A: Aggregate> Loaded<'a, A> {
     pub(super) async fn open(
         repository: &'a Repository<A>,
-        order: Order,
+        order: Box<Order>,
         known: Option<Versioned<A>>,
     ) -> Result<Self, CommandError> {
         let mut held = repository.states.hold(&order.stream).await;
@@ -76,29 +72,16 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
         {
             held.at = known;
         }
-        let Order {
-            name,
-            stream,
-            metadata,
-            key,
-            permit,
-            running,
-        } = order;
         let mut loaded = Self {
             repository,
-            name,
-            stream,
-            metadata,
-            key,
             answered: None,
             left: Left::new(repository.retries),
             held,
-            _permit: permit,
-            running,
+            order,
         };
         match loaded.catch_up().await {
             Ok(()) => Ok(loaded),
-            Err(error) => Err(loaded.running.failed(error)),
+            Err(error) => Err(loaded.order.running.failed(error)),
         }
     }
 
@@ -138,23 +121,23 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
             Ok(Some(done)) => Ok(Written::Done(done)),
             Ok(None) if self.answered.is_some() => Ok(Written::Done(self.done())),
             Ok(None) => Ok(Written::Conflict(self)),
-            Err(error) => Err(self.running.failed(error)),
+            Err(error) => Err(self.order.running.failed(error)),
         }
     }
 
     /// Ends the command without a further append: there is nothing to change, or it was answered before.
     pub fn done(mut self) -> Done<A> {
         if let Some(done) = self.answered.take() {
-            self.running.report.outcome = Outcome::Repeated;
+            self.order.running.report.outcome = Outcome::Repeated;
             return done;
         }
-        self.running.report.outcome = Outcome::Unchanged;
+        self.order.running.report.outcome = Outcome::Unchanged;
         self.done_with(None)
     }
 
     /// Ends the command because the domain refused it.
     pub fn refused(mut self) {
-        self.running.report.outcome = Outcome::Refused;
+        self.order.running.report.outcome = Outcome::Refused;
     }
 
     fn done_with(&self, appended: Option<Appended>) -> Done<A> {
@@ -175,13 +158,13 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
     async fn write(&mut self, events: &[A::Event]) -> Result<Option<Done<A>>, CommandError> {
         let new = self.encode(events)?;
         let loading = &self.repository.loading;
-        let draft = loading.draft(&self.stream, &self.held, events, new);
+        let draft = loading.draft(&self.order.stream, &self.held, events, new);
         let mut may_be_stored = false;
         loop {
-            self.running.report.attempts += 1;
+            self.order.running.report.attempts += 1;
             let message = match loading.store.append(draft.append.clone()).await {
                 // Perhaps by another command, or as a part of more.
-                Ok(appended) if appended.already_stored && self.key.is_some() => {
+                Ok(appended) if appended.already_stored && self.order.key.is_some() => {
                     may_be_stored = true;
                     match self.answer_in_use().await? {
                         None => return Ok(None),
@@ -193,7 +176,7 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
                     self.conflict(actual.0).await?;
                     return Ok(None);
                 }
-                Err(AppendError::DuplicateEventId { .. }) if self.key.is_some() => {
+                Err(AppendError::DuplicateEventId { .. }) if self.order.key.is_some() => {
                     may_be_stored = true;
                     match self.answer_in_use().await? {
                         None => return Ok(None),
@@ -231,19 +214,19 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
 
     /// Pauses after a fault; gives it back if it was the last one.
     async fn fault(&mut self, fault: CommandError) -> Result<(), CommandError> {
-        self.running.report.faults += 1;
+        self.order.running.report.faults += 1;
         self.left.after_fault(fault).await
     }
 
     async fn conflict(&mut self, actual: u64) -> Result<(), CommandError> {
         let contended = CommandError::Contended {
-            stream: self.stream.clone(),
+            stream: self.order.stream.clone(),
             conflicts: self.left.conflicts + 1,
         };
-        self.running.report.conflicts += 1;
+        self.order.running.report.conflicts += 1;
         self.left.after_conflict(contended).await?;
         if actual < self.held.at.version {
-            tracing::warn!(stream = %self.stream, "the stream was put back; its state is read anew");
+            tracing::warn!(stream = %self.order.stream, "the stream was put back; its state is read anew");
             *self.held = Kept::default();
         }
         self.catch_up().await
@@ -254,7 +237,7 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
     async fn catch_up(&mut self) -> Result<(), CommandError> {
         loop {
             let loading = &self.repository.loading;
-            let refreshed = loading.refresh(&self.stream, &mut self.held, u64::MAX);
+            let refreshed = loading.refresh(&self.order.stream, &mut self.held, u64::MAX);
             let refreshed = match refreshed.await {
                 Ok(()) => self.look_up_key().await,
                 Err(error) => Err(error),
@@ -270,18 +253,18 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
 
     /// Looks whether the key was answered.
     async fn look_up_key(&mut self) -> Result<(), CommandError> {
-        let Some(key) = &self.key else {
+        let Some(key) = &self.order.key else {
             return Ok(());
         };
         let loading = &self.repository.loading;
-        let found = earlier(&*loading.store, &self.stream, self.name, key).await;
-        let appended = match found.map_err(|error| unreadable(&self.stream, error))? {
+        let found = earlier(&*loading.store, &self.order.stream, self.order.name, key).await;
+        let appended = match found.map_err(|error| unreadable(&self.order.stream, error))? {
             None => return Ok(()),
             Some(Earlier::Same(appended)) => appended,
             Some(Earlier::Other) => {
                 return Err(CommandError::KeyReused {
                     key: key.text.clone(),
-                    stream: self.stream.clone(),
+                    stream: self.order.stream.clone(),
                 });
             }
         };
@@ -290,7 +273,9 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
             self.done_with(Some(appended))
         } else {
             let mut then = Kept::default();
-            loading.refresh(&self.stream, &mut then, version).await?;
+            loading
+                .refresh(&self.order.stream, &mut then, version)
+                .await?;
             let Versioned {
                 state,
                 version,
@@ -324,15 +309,15 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
             }
             None => self.held.tail_grew(draft.bytes, draft.at),
         }
-        self.running.report.outcome = Outcome::Stored;
-        self.running.report.events = events.len();
+        self.order.running.report.outcome = Outcome::Stored;
+        self.order.running.report.events = events.len();
         self.done_with(Some(appended))
     }
 
     fn encode(&self, events: &[A::Event]) -> Result<Vec<NewEvent>, CommandError> {
-        let mut metadata = self.metadata.clone();
-        let key = self.key.as_ref();
-        metadata.command_id = key.map(|key| key.command_id(&self.stream, self.name));
+        let mut metadata = self.order.metadata.clone();
+        let key = self.order.key.as_ref();
+        metadata.command_id = key.map(|key| key.command_id(&self.order.stream, self.order.name));
         let mut new = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
             let Encoded {
@@ -342,7 +327,7 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
             } = A::encode(event).map_err(|message| self.unwritable(message))?;
             let mut event = NewEvent::new(event_type, schema_version, data);
             if let Some(key) = key {
-                event.id = key.event_id(&self.stream, index);
+                event.id = key.event_id(&self.order.stream, index);
             }
             event.metadata = metadata.clone();
             new.push(event);
@@ -352,7 +337,7 @@ impl<'a, A: Aggregate> Loaded<'a, A> {
 
     fn unwritable(&self, message: String) -> CommandError {
         CommandError::Unwritable {
-            stream: self.stream.clone(),
+            stream: self.order.stream.clone(),
             message,
         }
     }
@@ -381,8 +366,8 @@ impl<A: Aggregate> fmt::Debug for Loaded<'_, A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Loaded")
-            .field("command", &self.name)
-            .field("stream", &self.stream)
+            .field("command", &self.order.name)
+            .field("stream", &self.order.stream)
             .field("at", &self.held.at)
             .finish_non_exhaustive()
     }

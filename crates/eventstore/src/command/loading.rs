@@ -112,7 +112,7 @@ impl<A: Aggregate> Loading<A> {
         }
         .and_then(|event| A::decode(&event.event_type, event.schema_version, event.data))
         .map_err(|message| CommandError::NotUnderstood {
-            stream: stream.clone(),
+            stream: Box::new(stream.clone()),
             position,
             event_type,
             schema_version,

@@ -167,14 +167,14 @@ impl<A: Aggregate> Repository<A> {
             Err(error) => return Err(running.failed(error)),
         };
         running.let_in();
-        let order = Order {
+        let order = Box::new(Order {
             name,
             stream,
             metadata,
             key,
-            permit,
+            _permit: permit,
             running,
-        };
+        });
         Loaded::open(self, order, known).await
     }
 
