@@ -263,11 +263,13 @@ async fn a_snapshot_of_a_stream_that_was_put_back_is_not_used(database: Arc<Data
     let snapshots = snapshots(&*store, &notes);
     let busy = || accounts(&store).with_snapshots(snapshots.clone());
     pay_in(&busy(), "a", 23).await;
-    let mut outside = database.connect().await;
-    outside
-        .execute("DELETE FROM events WHERE stream_version > 12")
-        .await;
-    outside.close().await;
+    let put_back = async |version: u64| {
+        let mut outside = database.connect().await;
+        let delete = format!("DELETE FROM events WHERE stream_version > {version}");
+        outside.execute(&delete).await;
+        outside.close().await;
+    };
+    put_back(12).await;
 
     assert_eq!(load(&store, &snapshots).await, (12, 2));
     assert_eq!(notes.skipped(), [(20, SkipReason::AheadOfStream)]);
@@ -278,9 +280,11 @@ async fn a_snapshot_of_a_stream_that_was_put_back_is_not_used(database: Arc<Data
     }
     assert_eq!(load(&store, &snapshots).await, (82, 12));
     assert_eq!(notes.skipped(), [(20, SkipReason::OtherHistory)]);
-    // The next one makes an end of it.
-    pay_in(&busy(), "a", 1).await;
-    assert_eq!(versions(&snapshots).await, [20, 23]);
+    // It is put back further. The next snapshot makes an end of those beyond it.
+    put_back(3).await;
+    pay_in(&busy(), "a", 7).await;
+    assert_eq!(versions(&snapshots).await, [10]);
+    assert_eq!(load(&store, &snapshots).await, (10, 0));
 }
 
 async fn a_state_of_a_newer_shape_is_not_used(database: Arc<Database>) {
