@@ -126,6 +126,9 @@ pub struct Metadata {
     /// Event or command that led directly to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Uuid>,
+    /// Command that decided on it, if it carried an [idempotency key](crate::command::Call::with_key).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<Uuid>,
     /// Who did it, e.g. a SPIFFE id or a user's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,

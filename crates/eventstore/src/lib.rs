@@ -3,7 +3,8 @@
 //! Keeps events: append, read a stream, read everything in order, subscribe. On SQLite and on
 //! PostgreSQL, with one behaviour.
 //!
-//! **Here:** the [`EventStore`] trait, the append lane, the two databases, their migrations.
+//! **Here:** the [`EventStore`] trait, the append lane, the two databases, their migrations;
+//! [`snapshot`]s, and [`command`]s over aggregates.
 //! **Never here:** what an event means, HTTP, gRPC, Kubernetes, a configuration file, a clock of
 //! its own (it comes in with [`Options::clock`]).
 //!
@@ -44,6 +45,7 @@
 
 mod backend;
 mod chain;
+pub mod command;
 mod database;
 mod error;
 mod event;
@@ -60,7 +62,7 @@ mod reader;
 pub mod replay;
 mod replica;
 mod request;
-mod snapshot;
+pub mod snapshot;
 mod sqlite;
 mod store;
 mod subscription;

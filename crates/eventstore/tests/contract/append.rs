@@ -74,6 +74,7 @@ async fn an_event_comes_back_as_it_was_written(database: Arc<Database>) {
         metadata: Metadata {
             correlation_id: Some(Uuid::new_v4()),
             causation_id: Some(Uuid::new_v4()),
+            command_id: Some(Uuid::new_v4()),
             actor: Some("spiffe://acme.cluster.local/ns/shop/sa/web".into()),
             source_ip: Some("::1".into()),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),

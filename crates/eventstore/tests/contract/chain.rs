@@ -118,6 +118,7 @@ fn snapshot(stream_version: u64) -> SnapshotRecord {
         data: b"{}".to_vec(),
         checksum: [7; 32],
         taken_at: OffsetDateTime::UNIX_EPOCH,
+        pruning: None,
     }
 }
 

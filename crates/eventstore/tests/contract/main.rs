@@ -10,12 +10,15 @@
     reason = "all of it is a test"
 )]
 
+mod account;
 mod append;
 mod chain;
+mod command;
 mod concurrency;
 mod database;
 mod faults;
 mod integrity;
+mod idempotency;
 mod kill;
 mod lane;
 mod partitions;
@@ -25,4 +28,5 @@ mod replay;
 mod replica;
 mod samples;
 mod server;
+mod snapshot;
 mod subscribe;
