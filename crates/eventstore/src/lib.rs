@@ -44,6 +44,7 @@
 
 mod backend;
 mod chain;
+pub mod consumer;
 mod database;
 mod error;
 mod event;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -71,6 +71,10 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     async fn head(&self) -> Result<Position, ReadError>;
+
+    /// The end of the store as this process knows it; changes when it learns of new events. It only
+    /// grows, and may be a little behind [`head`](Self::head).
+    fn head_watch(&self) -> watch::Receiver<Position>;
 
     /// All events above `after`: those that are stored, then those to come, each once, in order and
     /// without gaps.
@@ -202,6 +206,10 @@ impl EventStore for Store {
 
     async fn head(&self) -> Result<Position, ReadError> {
         self.0.reader.head().await
+    }
+
+    fn head_watch(&self) -> watch::Receiver<Position> {
+        self.0.head.watch()
     }
 
     fn subscribe(&self, after: Position) -> Subscription {

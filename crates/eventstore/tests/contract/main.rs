@@ -13,6 +13,7 @@
 mod append;
 mod chain;
 mod concurrency;
+mod consumer;
 mod database;
 mod faults;
 mod integrity;

@@ -1,0 +1,5 @@
+//! Durable subscriptions.
+
+mod stage;
+
+mod progress;
