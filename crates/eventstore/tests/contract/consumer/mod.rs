@@ -1,5 +1,8 @@
 //! Durable subscriptions.
 
-mod stage;
-
+mod failures;
+mod fence;
+mod leases;
+mod letters;
 mod progress;
+mod stage;
