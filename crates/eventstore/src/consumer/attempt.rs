@@ -122,7 +122,7 @@ pub(super) async fn checkpoint(running: &Running, holding: &Holding, upto: Posit
 
 /// Whose fault a failure at the end of a transaction is: the handler's, if the database did not
 /// accept what it wrote, or if it went on after a statement that had failed.
-fn by_handler(error: sqlx::Error) -> Outcome {
+pub(super) fn by_handler(error: sqlx::Error) -> Outcome {
     const DEFERRED_TRIGGER: &str = "P0001";
     const IN_FAILED_TRANSACTION: &str = "25P02";
     let is_refusal = error.as_database_error().is_some_and(|refusal| {
@@ -169,4 +169,57 @@ fn text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()
         .map_or("without a text", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::guarded;
+    use crate::consumer::{Backoff, HandlerError};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_has_its_time_and_no_more() {
+        let limit = Some(Duration::from_secs(30));
+        let takes = |seconds| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok(())
+        };
+        let began = Instant::now();
+        assert_eq!(guarded(limit, takes(29)).await, Ok(()));
+        let late = guarded(limit, takes(3600)).await.unwrap_err();
+        assert!(late.retry && late.message.contains("30s"), "{late}");
+        assert_eq!(began.elapsed(), Duration::from_secs(59));
+        assert_eq!(guarded(None, takes(3600)).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_whatever_it_carries() {
+        let with_text = guarded(None, async { panic!("number {}", 7) }).await;
+        let text = "the handler panicked: number 7";
+        assert_eq!(with_text, Err(HandlerError::retryable(text)));
+        let with_number = guarded(None, async { std::panic::panic_any(7) }).await;
+        let text = "the handler panicked: without a text";
+        assert_eq!(with_number, Err(HandlerError::retryable(text)));
+    }
+
+    // As a worker does it: the waits add up to what the settings say, the jitter drawn at its most.
+    #[tokio::test(start_paused = true)]
+    async fn the_waits_between_attempts_grow_to_the_cap() {
+        let backoff = Backoff {
+            attempts: 6,
+            base: Duration::from_secs(1),
+            factor: 3.0,
+            cap: Duration::from_secs(10),
+        };
+        let began = Instant::now();
+        let mut at = Vec::new();
+        for failures in 1..backoff.attempts {
+            tokio::time::sleep(backoff.wait(failures, 1.0)).await;
+            at.push(began.elapsed().as_secs());
+        }
+        assert_eq!(at, [1, 4, 13, 23, 33]);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::attempt::guarded;
+use super::attempt::{Outcome, by_handler, guarded};
 use super::dead_letter::{Claim, DeadLetterQuery, list};
 use super::error::ConsumerError;
 use super::handler::{Delivery, HandlerError};
@@ -84,7 +84,12 @@ async fn claimed(running: &Running, claim: &Claim<'_>) -> Result<(), ConsumerErr
                 let _ = transaction.rollback().await;
                 return Err(failed(error));
             }
-            transaction.commit().await?;
+            match transaction.commit().await.map_err(by_handler) {
+                Ok(()) => {}
+                Err(Outcome::Failed(error)) => return Err(failed(error)),
+                Err(Outcome::Unavailable(error)) => return Err(error.into()),
+                Err(Outcome::Done | Outcome::Lost) => return Err(busy),
+            }
         }
     }
     Ok(())
@@ -121,7 +126,7 @@ pub(super) async fn all(
                 Ok(()) => replayed.handled += 1,
                 Err(ConsumerError::ReplayFailed { .. }) => replayed.failed += 1,
                 Err(ConsumerError::DeadLetterBusy { .. } | ConsumerError::NoDeadLetter { .. }) => {
-                    replayed.skipped += 1
+                    replayed.skipped += 1;
                 }
                 Err(error) => return Err(error),
             }

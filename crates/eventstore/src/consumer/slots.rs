@@ -94,7 +94,7 @@ mod tests {
         let slots = Slots::new(1);
         let held = slots.take(0).now_or_never().unwrap();
         let mut low = waiting(&slots, -1);
-        let mut first = waiting(&slots, 5);
+        let first = waiting(&slots, 5);
         let mut second = waiting(&slots, 5);
 
         drop(held);
