@@ -76,6 +76,9 @@ impl From<sqlx::Error> for HandlerError {
 }
 
 /// A handler of either kind.
+///
+/// A panic of it is a failure that may pass, with the panic's text; in a program that is built with
+/// `panic = "abort"` it is the end of the process.
 #[derive(Clone)]
 pub enum Delivery {
     /// At least once.

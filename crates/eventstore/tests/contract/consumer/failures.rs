@@ -246,7 +246,7 @@ async fn while_the_circuit_is_open_nothing_is_put_aside(database: Arc<Database>)
     let head = append(&*store, 5, 2).await;
     let consumers = consumers(&store);
     let (is_down, calls) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
-    let options = ConsumerOptions {
+    let mut options = ConsumerOptions {
         partitions: 1,
         breaker: CircuitBreaker {
             failures: 3,
@@ -254,6 +254,8 @@ async fn while_the_circuit_is_open_nothing_is_put_aside(database: Arc<Database>)
         },
         ..options()
     };
+    // The batch fails, then its first event twice: its attempts are used up when the circuit opens.
+    options.backoff.attempts = 2;
     let needs = Needs(Arc::clone(&is_down), Arc::clone(&calls));
     let delivery = Delivery::at_least_once(needs);
     consumers.start(options, delivery).await.unwrap();
