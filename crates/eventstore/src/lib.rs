@@ -46,6 +46,7 @@
 mod backend;
 mod chain;
 pub mod command;
+pub mod consumer;
 mod database;
 mod error;
 mod event;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -95,6 +95,10 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`ReadError::NotReached`] when that takes longer than `bound`; [`ReadError::Unavailable`] when
     /// the store is closed meanwhile. A database that is away for a while is waited for.
     async fn wait_for(&self, position: Position, bound: Duration) -> Result<Position, ReadError>;
+
+    /// The end of the store as this process knows it; changes when it learns of new events. It only
+    /// grows, and may be a little behind [`head`](Self::head).
+    fn head_watch(&self) -> watch::Receiver<Position>;
 
     /// All events above `after`: those that are stored, then those to come, each once, in order and
     /// without gaps.
@@ -259,6 +263,10 @@ impl EventStore for Store {
                 message: "the store is closed".into(),
             }),
         }
+    }
+
+    fn head_watch(&self) -> watch::Receiver<Position> {
+        self.0.head.watch()
     }
 
     fn subscribe(&self, after: Position) -> Subscription {

@@ -15,6 +15,7 @@ mod append;
 mod chain;
 mod command;
 mod concurrency;
+mod consumer;
 mod database;
 mod faults;
 mod integrity;

@@ -1,0 +1,377 @@
+//! One partition: its events handled in order, tried again, put aside.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Outcome, attempt, checkpoint};
+use super::breaker::Admission;
+use super::dead_letter;
+use super::handler::{Delivery, HandlerError};
+use super::health::PartitionState;
+use super::options::Exhausted;
+use super::running::{Holding, Running, chance};
+use crate::error::ReadError;
+use crate::event::{Position, RecordedEvent};
+
+/// How long a worker that waits goes without a look at the end of the store.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Pause after a failure of the database.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(500);
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a worker ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// The partition is another's, or may be.
+    Lost,
+    /// It cannot go on without help.
+    Failed(String),
+}
+
+pub(super) struct Worker {
+    running: Arc<Running>,
+    holding: Arc<Holding>,
+    /// Asks it to end when the batch at hand is through.
+    stop: CancellationToken,
+    head: watch::Receiver<Position>,
+}
+
+/// Leave to try; says what came of it, or that nothing did.
+struct Pass<'a> {
+    running: &'a Running,
+    trial: bool,
+    is_answered: bool,
+}
+
+impl Pass<'_> {
+    fn answered(&mut self, is_success: bool) {
+        self.is_answered = true;
+        let mut breaker = self.running.breaker();
+        if is_success {
+            breaker.succeeded(self.trial);
+        } else {
+            breaker.failed(self.trial, Instant::now());
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.running.breaker().abandoned(self.trial);
+        }
+        if self.trial {
+            self.running.trial_ended.notify_waiters();
+        }
+    }
+}
+
+/// A failed attempt.
+struct Failure {
+    error: HandlerError,
+    /// Whether the circuit let only this attempt through.
+    trial: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        running: Arc<Running>,
+        holding: Arc<Holding>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            head: running.head.clone(),
+            running,
+            holding,
+            stop,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Ended {
+        loop {
+            if let Err(ended) = self.step().await {
+                return ended;
+            }
+        }
+    }
+
+    fn note(&self, state: PartitionState) {
+        self.running.board.state(self.holding.partition, state);
+    }
+
+    /// Waits, unless the worker is to stop.
+    async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, Ended> {
+        let outcome = self.stop.run_until_cancelled(wait).await;
+        outcome.ok_or(Ended::Stopped)
+    }
+
+    /// The next batch from the page at hand, or the wait for one.
+    async fn step(&mut self) -> Result<(), Ended> {
+        self.unless_paused().await?;
+        let (running, partition) = (Arc::clone(&self.running), self.holding.partition);
+        let after = self.holding.reached();
+        // Looked at before reading: a commit between the two ends the wait below.
+        let known_head = *self.head.borrow_and_update();
+        match self.unless_stopped(running.pages.after(after)).await? {
+            Ok(Some(page)) => {
+                let (batch, upto) = page.batch(partition, after, running.options.batch_size);
+                if let Some(first) = batch.first() {
+                    let oldest = Some(first.recorded_at);
+                    running.board.reached(partition, after, oldest);
+                    self.deliver(batch, upto).await?;
+                }
+                self.holding.reach(upto);
+                running.board.reached(partition, upto, None);
+                Ok(())
+            }
+            Ok(None) => self.wait_for_more(after, known_head).await,
+            Err(ReadError::Unavailable { message }) => self.database_failed(&message).await,
+            Err(error) => {
+                running.pages.forget().await;
+                Err(Ended::Failed(error.to_string()))
+            }
+        }
+    }
+
+    async fn unless_paused(&self) -> Result<(), Ended> {
+        let mut paused = self.running.paused.subscribe();
+        if *paused.borrow_and_update() {
+            self.note(PartitionState::Paused);
+            let resumed = paused.wait_for(|paused| !paused);
+            // The sender lives as long as `running`.
+            let _ = self.unless_stopped(resumed).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_more(&mut self, after: Position, known: Position) -> Result<(), Ended> {
+        self.note(PartitionState::Waiting);
+        if known > after {
+            // Announced, but not to be read yet.
+            return self.unless_stopped(tokio::time::sleep(SHORT_PAUSE)).await;
+        }
+        let more = tokio::time::timeout(LOOK_AGAIN, self.head.wait_for(|head| *head > after));
+        let stop = self.stop.clone();
+        let is_gone = match stop.run_until_cancelled(more).await {
+            None => return Err(Ended::Stopped),
+            Some(outcome) => outcome.is_ok_and(|seen| seen.is_err()),
+        };
+        if is_gone {
+            // The store is closed, and reading will say so.
+            return self.unless_stopped(tokio::time::sleep(SHORT_PAUSE)).await;
+        }
+        Ok(())
+    }
+
+    async fn database_failed(&self, message: &str) -> Result<(), Ended> {
+        let (subscription, partition) = (&self.running.options.name, self.holding.partition);
+        tracing::warn!(
+            subscription,
+            partition,
+            message,
+            "a consumer's database failed"
+        );
+        self.note(PartitionState::Retrying {
+            failures: 0,
+            reason: message.to_owned(),
+        });
+        let pause = UNAVAILABLE_PAUSE.mul_f64(0.5 + chance());
+        self.unless_stopped(tokio::time::sleep(pause)).await
+    }
+
+    /// Handles a batch. If that fails, its events go one by one, so that the guilty one is found.
+    async fn deliver(&self, batch: &[RecordedEvent], upto: Position) -> Result<(), Ended> {
+        if batch.len() > 1 {
+            let Some(failure) = self.attempt(batch, upto).await? else {
+                return Ok(());
+            };
+            if failure.error.retry {
+                self.back_off(1, &failure.error).await?;
+            }
+        }
+        for (index, event) in batch.iter().enumerate() {
+            let is_last = index + 1 == batch.len();
+            let reached = if is_last { upto } else { event.position };
+            let is_retry = batch.len() > 1;
+            self.deliver_one(event, reached, is_retry).await?;
+            self.holding.reach(reached);
+        }
+        Ok(())
+    }
+
+    async fn deliver_one(
+        &self,
+        event: &RecordedEvent,
+        upto: Position,
+        mut is_retry: bool,
+    ) -> Result<(), Ended> {
+        let allowed = self.running.options.backoff.attempts;
+        let mut failures = 0;
+        let mut first_failed_at = None;
+        loop {
+            if is_retry {
+                self.running.board.retried();
+            }
+            is_retry = true;
+            let one = std::slice::from_ref(event);
+            let Some(Failure { error, trial }) = self.attempt(one, upto).await? else {
+                return Ok(());
+            };
+            failures += 1;
+            let now = (self.running.clock)();
+            let first = *first_failed_at.get_or_insert(now);
+            // The attempt that opens the circuit decides nothing about the event: what fails may be
+            // what the handler needs. A later one, let through alone, does.
+            let may_decide = trial || self.running.breaker().is_closed();
+            if !error.retry || (failures >= allowed && may_decide) {
+                let failed = Failed {
+                    failures,
+                    first_failed_at: first,
+                    last_failed_at: now,
+                };
+                return self.put_aside(event, upto, &error, failed).await;
+            }
+            self.back_off(failures, &error).await?;
+        }
+    }
+
+    /// Gives an event up.
+    async fn put_aside(
+        &self,
+        event: &RecordedEvent,
+        upto: Position,
+        error: &HandlerError,
+        failed: Failed,
+    ) -> Result<(), Ended> {
+        let (running, holding) = (&*self.running, &*self.holding);
+        let (subscription, position) = (&running.options.name, event.position);
+        if running.options.exhausted == Exhausted::Stop {
+            let reason = format!("event {position} cannot be handled: {error}");
+            return Err(Ended::Failed(reason));
+        }
+        loop {
+            match dead_letter::store(running, holding, event, upto, error, failed).await {
+                Ok(true) => break,
+                Ok(false) => return Err(Ended::Lost),
+                Err(error) => self.database_failed(&error.to_string()).await?,
+            }
+        }
+        tracing::warn!(subscription, %position, %error, "an event became a dead letter");
+        running.board.dead_lettered();
+        Ok(())
+    }
+
+    async fn back_off(&self, failures: u32, error: &HandlerError) -> Result<(), Ended> {
+        self.note(PartitionState::Retrying {
+            failures,
+            reason: error.message.clone(),
+        });
+        let pause = self.running.options.backoff.wait(failures, chance());
+        self.unless_stopped(tokio::time::sleep(pause)).await
+    }
+
+    /// One attempt that the handler answers; none if it succeeded.
+    async fn attempt(
+        &self,
+        batch: &[RecordedEvent],
+        upto: Position,
+    ) -> Result<Option<Failure>, Ended> {
+        let running = &*self.running;
+        loop {
+            let mut pass = self.admitted().await?;
+            let slot = running.slots.take(running.options.priority);
+            let slot = self.unless_stopped(slot).await?;
+            if !self.holding.is_valid(Instant::now()) {
+                return Err(Ended::Lost);
+            }
+            self.note(PartitionState::Running);
+            let began = Instant::now();
+            let outcome = attempt(running, &self.holding, batch, upto).await;
+            drop(slot);
+            let took = began.elapsed();
+            match outcome {
+                Outcome::Done => {
+                    pass.answered(true);
+                    drop(pass);
+                    if let Delivery::AtLeastOnce(_) = running.delivery {
+                        self.checkpoint(upto).await?;
+                    }
+                    let now = (Instant::now(), (running.clock)());
+                    let partition = self.holding.partition;
+                    running.board.handled(partition, batch.len(), took, now);
+                    return Ok(None);
+                }
+                Outcome::Failed(error) => {
+                    // That an event will never be handled says that the handler is well.
+                    pass.answered(!error.retry);
+                    running.board.failed();
+                    let trial = pass.trial;
+                    return Ok(Some(Failure { error, trial }));
+                }
+                Outcome::Lost => return Err(Ended::Lost),
+                Outcome::Unavailable(error) => {
+                    drop(pass);
+                    self.database_failed(&error.to_string()).await?;
+                }
+            }
+        }
+    }
+
+    /// The effects are done, so the checkpoint is tried until it is written or cannot be.
+    async fn checkpoint(&self, upto: Position) -> Result<(), Ended> {
+        loop {
+            match checkpoint(&self.running, &self.holding, upto).await {
+                Outcome::Unavailable(error) => self.database_failed(&error.to_string()).await?,
+                Outcome::Lost => return Err(Ended::Lost),
+                Outcome::Done | Outcome::Failed(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits until nothing stands against an attempt.
+    async fn admitted(&self) -> Result<Pass<'_>, Ended> {
+        loop {
+            self.unless_paused().await?;
+            if self.stop.is_cancelled() {
+                return Err(Ended::Stopped);
+            }
+            let admission = self.running.breaker().admit(Instant::now());
+            match admission {
+                Admission::Granted { trial } => {
+                    return Ok(Pass {
+                        running: &self.running,
+                        trial,
+                        is_answered: false,
+                    });
+                }
+                Admission::WaitUntil(until) => {
+                    self.note(PartitionState::CircuitOpen);
+                    self.unless_stopped(tokio::time::sleep_until(until)).await?;
+                }
+                Admission::WaitForTrial => {
+                    self.note(PartitionState::CircuitOpen);
+                    let ended = self.running.trial_ended.notified();
+                    // The trial may have ended before this listened.
+                    let ended = tokio::time::timeout(SHORT_PAUSE, ended);
+                    let _ = self.unless_stopped(ended).await?;
+                }
+            }
+        }
+    }
+}
+
+/// How often, and from when until when, an event failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    pub(super) failures: u32,
+    pub(super) first_failed_at: OffsetDateTime,
+    pub(super) last_failed_at: OffsetDateTime,
+}

@@ -1,0 +1,115 @@
+//! The fence in front of an effect, where only one of the databases can be brought into the situation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use eventstore::Position;
+use eventstore::consumer::{ConsumerOptions, Consumers, ConsumersOptions, Delivery};
+use time::OffsetDateTime;
+
+use super::stage::{
+    Effects, Log, append, consumers, effects, effects_table, logging, options, status, until,
+    until_all_at,
+};
+use crate::database::{Database, PATIENCE, postgres_only};
+
+postgres_only!(a_transaction_that_waited_long_does_not_think_its_lease_valid);
+
+// "A lease judged by the database's now()", which is the time when the transaction began: the lease was
+// good then, and another's when the wait for the row ended.
+async fn a_transaction_that_waited_long_does_not_think_its_lease_valid(database: Arc<Database>) {
+    let store = database.open().await;
+    effects_table(&database).await;
+    let consumers = consumers(&store);
+    let options = ConsumerOptions {
+        lease: PATIENCE * 10,
+        partitions: 1,
+        ..options()
+    };
+    let delivery = Delivery::exactly_once(Effects {
+        holder: "late",
+        pause: Duration::ZERO,
+    });
+    consumers.start(options, delivery).await.unwrap();
+    let store_seen = &store;
+    until("the lease", || async move {
+        status(store_seen).await.partitions[0].owner.is_some()
+    })
+    .await;
+    let mut thief = database.connect().await;
+    thief
+        .execute(
+            "BEGIN; UPDATE event_subscription_partitions SET owner = 'thief', epoch = epoch + 1, \
+               lease_until = 9000000000000000 WHERE subscription = 'mail'",
+        )
+        .await;
+
+    append(&*store, 1, 1).await;
+    let mut onlooker = database.connect().await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND wait_event_type = 'Lock'";
+    while onlooker.number(waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    thief.execute("COMMIT").await;
+    let consumers_seen = &consumers;
+    until("the loss", || async move {
+        consumers_seen.health().remove(0).partitions.is_empty()
+    })
+    .await;
+
+    assert_eq!(effects(&database).await, []);
+    let partition = status(&store).await.partitions.remove(0);
+    assert_eq!(partition.position, Position::START);
+    assert_eq!(partition.owner.as_deref(), Some("thief"));
+}
+
+/// By how many seconds the clock of the test below is off.
+static OFF: AtomicI64 = AtomicI64::new(0);
+
+fn clock() -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::from_secs(3600)
+        - Duration::from_secs(OFF.load(Ordering::SeqCst).unsigned_abs())
+}
+
+// On PostgreSQL the server's clock counts, which no test can set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_keeps_no_lease_of_a_dead_holder() {
+    Database::sqlite()
+        .run(|database| async move {
+            let store = database.open().await;
+            let log = Arc::new(Log::default());
+            let set = || {
+                let by_clock = ConsumersOptions {
+                    clock,
+                    ..ConsumersOptions::default()
+                };
+                Consumers::new(Arc::clone(&store), by_clock)
+            };
+            let start = async |consumers: &Consumers| {
+                let delivery = Delivery::at_least_once(logging(&log));
+                consumers.start(options(), delivery).await.unwrap();
+            };
+            let dying = set();
+            start(&dying).await;
+            let head = append(&*store, 5, 2).await;
+            until_all_at(&store, head).await;
+            drop(dying);
+            // Its leases end an hour from now.
+            OFF.store(3600, Ordering::SeqCst);
+            let next = set();
+            start(&next).await;
+            let head = append(&*store, 5, 2).await;
+
+            until_all_at(&store, head).await;
+
+            // And one that lives through it goes on.
+            OFF.store(7200, Ordering::SeqCst);
+            let head = append(&*store, 5, 2).await;
+            until_all_at(&store, head).await;
+            assert_eq!(log.positions().len(), 30);
+            next.shutdown(PATIENCE).await;
+        })
+        .await;
+}
