@@ -55,6 +55,7 @@ mod options;
 mod plan;
 mod postgres;
 mod reader;
+pub mod registry;
 mod request;
 mod snapshot;
 mod sqlite;
@@ -70,6 +71,7 @@ pub use event::{
 };
 pub use open::open;
 pub use options::Options;
+pub use registry::{Registry, RegistryBuilder, RegistryError};
 pub use snapshot::SnapshotRecord;
 pub use store::EventStore;
 pub use subscription::Subscription;
