@@ -50,6 +50,7 @@ mod event;
 mod head;
 mod identity;
 mod lane;
+pub mod migration;
 mod open;
 mod options;
 mod plan;

@@ -63,7 +63,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Versions up to `through` were migrated away: their upcasters may go, and
+    /// Versions up to `through` were [migrated](crate::migration) away: their upcasters may go, and
     /// events of theirs that were left behind are none of the release's business. A type that is not
     /// registered otherwise is retired as a whole.
     #[must_use]
