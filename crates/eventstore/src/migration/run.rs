@@ -40,6 +40,8 @@ pub struct RunnerOptions {
     pub lease: Duration,
     /// Most events of one stream, before and after: a stream is in memory while it is copied.
     pub max_stream_events: usize,
+    /// Most events that are appended to a target at once.
+    pub append_events: usize,
     /// How often a stream may change under the copy before it is left for another run.
     pub max_conflicts: u32,
     /// Most samples in the report of a dry run.
@@ -52,6 +54,7 @@ impl Default for RunnerOptions {
             clock: OffsetDateTime::now_utc,
             lease: Duration::from_secs(30),
             max_stream_events: 200_000,
+            append_events: 500,
             max_conflicts: 1000,
             samples: 20,
         }
@@ -103,7 +106,7 @@ impl MigrationRunner {
         let copier = self.copier(migration);
         let mut targets = HashSet::new();
         for source in agenda.sources {
-            let mut stream = TransformedStream::new(source.clone(), migration.target(&source));
+            let mut stream = self.begin_stream(migration, source);
             let outcome = self.rehearse(&copier, &mut stream, &mut targets, &mut report);
             let outcome = outcome.await;
             self.account(&mut report, &stream, outcome)?;
@@ -153,7 +156,7 @@ impl MigrationRunner {
         let copier = self.copier(migration);
         let mut targets = HashSet::new();
         for source in agenda.sources {
-            let mut stream = TransformedStream::new(source.clone(), migration.target(&source));
+            let mut stream = self.begin_stream(migration, source);
             lease.keep().await?;
             let outcome = async {
                 take_in(&copier, &mut stream, &mut targets).await?;
@@ -184,6 +187,11 @@ impl MigrationRunner {
         }
         stream.sample(&events, &mut report.samples, self.options.samples);
         Ok(outlook)
+    }
+
+    fn begin_stream(&self, migration: &dyn Migration, source: StreamKey) -> TransformedStream {
+        let target = migration.target(&source);
+        TransformedStream::new(source, target, self.options.append_events)
     }
 
     fn copier<'r>(&'r self, migration: &'r dyn Migration) -> Copier<'r> {

@@ -11,8 +11,7 @@ use crate::event::{Append, ExpectedVersion, Metadata, NewEvent, RecordedEvent, S
 use crate::registry::Registry;
 use crate::request::Request;
 
-/// Bounds of one append of copied events; far below those of the store.
-const CHUNK_EVENTS: usize = 500;
+/// Bound of one append of copied events, in bytes of their data; far below the store's.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 /// A stream as it will be in the target.
@@ -30,6 +29,8 @@ pub struct TransformedStream {
     pub(super) source_version: u64,
     /// The closing event that covers most, if there is one.
     pub(super) closed: Option<StreamMigrated>,
+    /// Most events of one append.
+    chunk: usize,
     /// How many of the events are known to be in the target.
     pub(super) present: usize,
     /// How many of them this run appended.
@@ -50,8 +51,9 @@ pub(super) struct Rules<'r> {
 }
 
 impl TransformedStream {
-    pub(super) fn new(source: StreamKey, target: StreamKey) -> Self {
+    pub(super) fn new(source: StreamKey, target: StreamKey, chunk: usize) -> Self {
         Self {
+            chunk,
             source,
             target,
             events: Vec::new(),
@@ -189,7 +191,7 @@ impl TransformedStream {
             bytes += **size;
             bytes <= CHUNK_BYTES
         };
-        let fitting = self.sizes.iter().skip(start).take(CHUNK_EVENTS);
+        let fitting = self.sizes.iter().skip(start).take(self.chunk);
         let count = fitting.take_while(within).count();
         (start + count.max(1)).min(self.events.len())
     }

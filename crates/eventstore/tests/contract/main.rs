@@ -17,6 +17,8 @@ mod database;
 mod faults;
 mod kill;
 mod lane;
+mod migration;
 mod read;
+mod registry;
 mod samples;
 mod subscribe;
