@@ -209,6 +209,8 @@ impl EventStore for Watched {
         self.store.head().await
     }
 
+    crate::delegate::rest!(store);
+
     fn subscribe(&self, after: Position) -> Subscription {
         self.store.subscribe(after)
     }

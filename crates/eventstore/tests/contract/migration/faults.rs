@@ -99,6 +99,8 @@ impl EventStore for Stopping {
         self.inner.head().await
     }
 
+    crate::delegate::rest!(inner);
+
     fn subscribe(&self, after: Position) -> Subscription {
         self.inner.subscribe(after)
     }
