@@ -150,7 +150,10 @@ fn an_event_keeps_its_circumstances_and_names_its_source() {
     }
     assert_ne!(stream.events[0].id, stream.events[1].id);
     // For ever: a run that is resumed by another release must come to the same.
-    assert_eq!(stream.events[0].id.to_string(), "");
+    assert_eq!(
+        stream.events[0].id.to_string(),
+        "c80f9eeb-6be4-8d6a-8b43-d6cb326ada38"
+    );
     assert_eq!(stream.events[0].id.get_version_num(), 8);
 }
 
