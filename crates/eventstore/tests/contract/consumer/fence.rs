@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eventstore::Position;
 use eventstore::consumer::{ConsumerOptions, Consumers, ConsumersOptions, Delivery};
@@ -49,7 +49,9 @@ async fn a_transaction_that_waited_long_does_not_think_its_lease_valid(database:
     let mut onlooker = database.connect().await;
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
         AND wait_event_type = 'Lock'";
+    let began = Instant::now();
     while onlooker.number(waiting).await == 0 {
+        assert!(began.elapsed() < PATIENCE, "nobody waits for the partition");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     thief.execute("COMMIT").await;
@@ -89,7 +91,11 @@ async fn a_clock_that_is_set_back_keeps_no_lease_of_a_dead_holder() {
             };
             let start = async |consumers: &Consumers| {
                 let delivery = Delivery::at_least_once(logging(&log));
-                consumers.start(options(), delivery).await.unwrap();
+                let options = ConsumerOptions {
+                    lease: Duration::from_millis(600),
+                    ..options()
+                };
+                consumers.start(options, delivery).await.unwrap();
             };
             let dying = set();
             start(&dying).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use eventstore::consumer::{
@@ -103,6 +103,7 @@ async fn partitions_are_shared_evenly_as_consumers_come_and_go(database: Arc<Dat
     let log = Arc::new(Log::default());
     let options = ConsumerOptions {
         partitions: 7,
+        lease: Duration::from_millis(600),
         ..options()
     };
     let start = async || {
@@ -258,7 +259,7 @@ async fn a_handler_slower_than_its_lease_keeps_it(database: Arc<Database>) {
     };
     let options = ConsumerOptions {
         partitions: 1,
-        lease: Duration::from_millis(300),
+        lease: Duration::from_secs(1),
         batch_timeout: None,
         ..options()
     };
@@ -272,8 +273,20 @@ async fn a_handler_slower_than_its_lease_keeps_it(database: Arc<Database>) {
     let delivery = Delivery::at_least_once(logging(&log));
     rival.start(options, delivery).await.unwrap();
 
-    // Five leases later it is still the owner, whatever its share is.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Renewed again and again while the rival looks for partitions: two leases long.
+    let mut outside = database.connect().await;
+    let (mut renewals, mut last) = (0, 0);
+    let began = Instant::now();
+    while renewals < 6 {
+        assert!(began.elapsed() < PATIENCE, "renewed {renewals} times only");
+        let members = "SELECT count(*) FROM event_subscription_members";
+        let leased_at = "SELECT leased_at FROM event_subscription_partitions";
+        let both_live = outside.number(members).await == 2;
+        let leased_at = outside.number(leased_at).await;
+        renewals += i32::from(both_live && leased_at != last);
+        last = leased_at;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let partition = status(&store).await.partitions.remove(0);
     assert_eq!(partition.owner.as_deref(), Some(slow.owner()));
     assert_eq!(partition.epoch, 1);

@@ -21,10 +21,10 @@ use crate::samples::{event, write};
 
 pub(crate) const NAME: &str = "mail";
 
-/// Short times, so that a take-over does not take long.
+/// A lease that a slow machine keeps, too; checkpoints move over what is left out at a third of it.
 pub(crate) fn options() -> ConsumerOptions {
     ConsumerOptions {
-        lease: Duration::from_millis(600),
+        lease: Duration::from_secs(3),
         poll: Duration::from_millis(20),
         backoff: Backoff {
             attempts: 3,
