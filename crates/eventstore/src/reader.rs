@@ -15,6 +15,12 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
+const READ_ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
+);
+
 /// The reading side; shared by everybody.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
@@ -58,13 +64,26 @@ impl Reader {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        const READ: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
-        );
+        Ok(self.page(after, limit).await?.0)
+    }
+
+    /// As [`read_all`](Self::read_all), with the size of the events: the bytes of their JSON.
+    pub(crate) async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<(Vec<RecordedEvent>, usize), ReadError> {
         let arguments = arguments![i64::from(LANE), after.0, limit as u64];
-        self.read(READ, arguments).await
+        let rows = self.database.fetch(READ_ALL, arguments).await;
+        let rows = rows.map_err(read_error)?;
+        let mut bytes = 0;
+        let events = rows.iter().map(|row| {
+            let raw = raw(row).map_err(read_error)?;
+            bytes += raw.data.len() + raw.metadata.len();
+            raw.into_recorded()
+        });
+        let events = events.collect::<Result<_, _>>()?;
+        Ok((events, bytes))
     }
 
     pub(crate) async fn head(&self) -> Result<Position, ReadError> {

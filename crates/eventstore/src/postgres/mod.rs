@@ -1,14 +1,15 @@
 //! PostgreSQL: one connection that writes, one that listens, a pool that reads.
 
 mod listener;
+mod lookup;
 mod statements;
 mod writer;
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,9 @@ const CHANNEL: &str = "eventstore_lane_0";
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection for reading that nobody uses is believed to be alive.
+const TRUSTED: Duration = Duration::from_millis(500);
 
 /// Longest wait before the first attempt to listen again.
 const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -51,8 +55,21 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         connect = connect.application_name("signet-eventstore");
     }
     migrate(&connect).await?;
-    let reading = pool(&connect, options.read_connections, SESSION);
-    let writing = pool(&connect, options.write_connections, WRITING_SESSION);
+    let reading = pool(options.read_connections, SESSION)
+        // To ask each time would double what a short read costs. One that was in use a moment ago is
+        // as good as one that was just asked, and a read that finds it broken is repeated.
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(connect.clone());
+    let writing =
+        pool(options.write_connections, WRITING_SESSION).connect_lazy_with(connect.clone());
     let reader = Reader::new(Database::postgres(reading, writing));
     let id = identity::prepare(reader.database())
         .await
@@ -82,14 +99,13 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
 }
 
 /// Connections that are made when they are needed.
-fn pool(connect: &PgConnectOptions, connections: u32, settings: &'static str) -> PgPool {
+fn pool(connections: u32, settings: &'static str) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
         })
-        .connect_lazy_with(connect.clone())
 }
 
 /// Brings the tables up to date; an advisory lock of the migrator lets one process do it at a time.

@@ -18,6 +18,7 @@ mod faults;
 mod integrity;
 mod kill;
 mod lane;
+mod plans;
 mod read;
 mod replay;
 mod samples;

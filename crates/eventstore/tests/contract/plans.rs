@@ -1,0 +1,49 @@
+//! How PostgreSQL goes about what the store asks: by an index, also in a table that is empty and was
+//! never analysed, where its planner would rather read all of it. The server counts.
+
+use std::sync::Arc;
+
+use eventstore::{Append, ExpectedVersion, Position};
+
+use crate::database::{Database, PATIENCE, postgres_only};
+use crate::samples::{event, next, one, stream, write};
+
+postgres_only!(nothing_reads_the_whole_table);
+
+async fn nothing_reads_the_whole_table(database: Arc<Database>) {
+    let store = database.open().await;
+    let events = (0..200).map(event).collect();
+    let batch = Append::new(vec![write("batch", ExpectedVersion::NoStream, events)]);
+    store.append(batch.clone()).await.unwrap();
+    assert!(store.append(batch).await.unwrap().already_stored);
+    for n in 0..40 {
+        let appended = store
+            .append(one(n % 4, ExpectedVersion::Any))
+            .await
+            .unwrap();
+        assert_eq!(appended.last, Position(n + 201));
+    }
+    let tail = store.read_stream(&stream("batch"), 100, 20).await.unwrap();
+    assert_eq!(tail.len(), 20);
+    next(&mut store.subscribe(Position::START), 240).await;
+    // A session tells what it counted when it ends.
+    store.close().await;
+
+    let mut outside = database.connect().await;
+    let mut count = async |what: &str| {
+        let sql = format!("SELECT {what} FROM pg_stat_user_tables WHERE relname = 'events'");
+        outside.number(&sql).await
+    };
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while count("idx_scan").await < 40 {
+        assert!(
+            tokio::time::Instant::now() < patience,
+            "the server counted no lookups"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(count("seq_scan").await, 0);
+    // Some rows for each lookup and each event read; all of them for each append would be 9000.
+    let read = count("idx_tup_fetch").await;
+    assert!(read < 2000, "{read} rows were read for 240 events");
+}
