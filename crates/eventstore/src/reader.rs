@@ -1,6 +1,7 @@
 //! Reading events back.
 
 use crate::backend::{LANE, RawEvent, read_error};
+use crate::chain::Hash;
 use crate::database::{Argument, Database, Row, arguments};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent, StreamKey};
@@ -78,9 +79,9 @@ impl Reader {
         let rows = rows.map_err(read_error)?;
         let mut bytes = 0;
         let events = rows.iter().map(|row| {
-            let raw = raw(row).map_err(read_error)?;
-            bytes += raw.data.len() + raw.metadata.len();
-            raw.into_recorded()
+            let (event, size) = sized(row)?;
+            bytes += size;
+            Ok(event)
         });
         let events = events.collect::<Result<_, _>>()?;
         Ok((events, bytes))
@@ -114,7 +115,44 @@ impl Reader {
 
 /// Reads a row of [`columns!`].
 pub(crate) fn recorded(row: &Row) -> Result<RecordedEvent, ReadError> {
-    raw(row).map_err(read_error)?.into_recorded()
+    sized(row).map(|(event, _)| event)
+}
+
+/// Reads a row of [`columns!`], and the bytes of its JSON, which is read where it lies: a copy of each
+/// text on the way would cost a replay a tenth of its speed.
+fn sized(row: &Row) -> Result<(RecordedEvent, usize), ReadError> {
+    let text = |column| row.text_here(column).map_err(read_error);
+    let position = Position(row.int(1).map_err(read_error)?.unsigned_abs());
+    let corrupt = |what: &str, error: &dyn std::fmt::Display| {
+        let message = format!("{what}: {error}");
+        ReadError::Corrupt { position, message }
+    };
+    let number = |what: &'static str, column| {
+        let number = row.int(column).map_err(read_error)?;
+        u64::try_from(number).map_err(|error| corrupt(what, &error))
+    };
+    let (data, metadata) = (text(9)?, text(10)?);
+    let schema_version = number("schema_version", 7)?;
+    let event = RecordedEvent {
+        id: row.uuid(0).map_err(read_error)?,
+        position,
+        stream: StreamKey {
+            tenant: text(2)?.to_owned(),
+            stream_type: text(3)?.to_owned(),
+            stream_id: text(4)?.to_owned(),
+        },
+        stream_version: number("stream_version", 5)?,
+        event_type: text(6)?.to_owned(),
+        schema_version: u32::try_from(schema_version)
+            .map_err(|error| corrupt("schema_version", &error))?,
+        data: serde_json::from_str(data).map_err(|error| corrupt("data", &error))?,
+        metadata: serde_json::from_str(metadata).map_err(|error| corrupt("metadata", &error))?,
+        recorded_at: row.time(8).map_err(read_error)?,
+        tenant_sequence: number("tenant_sequence", 11)?,
+        hash: Hash::try_from(row.bytes_here(12).map_err(read_error)?)
+            .map_err(|error| corrupt("hash", &error))?,
+    };
+    Ok((event, data.len() + metadata.len()))
 }
 
 /// Reads a row of [`columns!`], its JSON as text.

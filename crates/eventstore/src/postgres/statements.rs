@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Transaction};
 use time::OffsetDateTime;
 
-use super::CHANNEL;
+use super::{CHANNEL, copy};
 use crate::backend::{LANE, to_i64};
 use crate::chain::{ChainEnd, microseconds};
 use crate::plan::Row;
@@ -45,16 +45,35 @@ pub(super) async fn set_head(
 }
 
 /// Stores the events, and has the commit announce the new head to every process that listens.
-pub(super) async fn insert_and_notify(
-    transaction: &mut Transaction<'_, Postgres>,
+pub(super) async fn store_and_notify(
+    connection: &mut PgConnection,
     rows: &[Row<'_>],
     links: &[ChainEnd],
     recorded_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
+    let head = rows.last().map_or(0, |row| row.position);
+    if rows.len() < copy::WORTHWHILE {
+        return insert_and_notify(connection, rows, links, recorded_at, head).await;
+    }
+    copy::store(connection, rows, links, recorded_at).await?;
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(head.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn insert_and_notify(
+    connection: &mut PgConnection,
+    rows: &[Row<'_>],
+    links: &[ChainEnd],
+    recorded_at: OffsetDateTime,
+    head: u64,
+) -> Result<(), sqlx::Error> {
     fn column<'a, T>(rows: &'a [Row<'a>], of: impl Fn(&'a Row<'a>) -> T) -> Vec<T> {
         rows.iter().map(of).collect()
     }
-    let head = rows.last().map_or(0, |row| row.position);
     sqlx::query(
         "WITH stored AS ( \
            INSERT INTO events (lane, recorded_at, position, event_id, tenant, stream_type, \
@@ -95,7 +114,7 @@ pub(super) async fn insert_and_notify(
     )
     .bind(CHANNEL)
     .bind(head.to_string())
-    .execute(&mut **transaction)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -139,7 +139,7 @@ async fn transact(
     for snapshot in plan.snapshots(requests) {
         snapshot::save(&mut session, snapshot).await?;
     }
-    statements::insert_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
+    statements::store_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
     Ok(Committed::from_plan(plan))

@@ -37,6 +37,8 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .busy_timeout(BUSY_TIMEOUT)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // What is needed to take back one statement of many rows; otherwise a file for each of them.
+        .pragma("temp_store", "memory")
         .disable_statement_logging();
     let writing = prepare(&connect).await?;
     let in_memory = is_in_memory(url);
