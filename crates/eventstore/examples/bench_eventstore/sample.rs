@@ -36,7 +36,7 @@ pub(crate) fn event(number: u64) -> NewEvent {
                     { "article": "B-2210", "count": 1, "price": 99.0 },
                 ],
                 "total": 124.0,
-                "paid": number % 2 == 0,
+                "paid": number.is_multiple_of(2),
             }),
         )
     }

@@ -1,5 +1,5 @@
 //! Storing many events by `COPY` in its binary form: the server is spared the lists that an `INSERT`
-//! takes apart, writes whole pages to its log, and needs a sixth less time. It is a statement of the
+//! takes apart, writes whole pages to its log, and needs a quarter less of its processor. It is a statement of the
 //! transaction as any other.
 //!
 //! The form: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
