@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn figures_take_the_place_of_the_earlier_ones() {
-        let page = format!("# Speed\n{BEGIN}old\n{END}The end.\n");
+        let page = format!("# Speed\n{BEGIN}what was here\n{END}The end.\n");
         let once = with_figures(&page, &report()).expect("it has marks");
         assert!(
             once.starts_with("# Speed\n") && once.ends_with("The end.\n"),
             "{once}"
         );
-        assert!(!once.contains("old"), "{once}");
+        assert!(!once.contains("what was here"), "{once}");
         assert!(once.contains("12 346 events/s"), "{once}");
         assert!(once.contains("11.00 … 13.00"), "{once}");
         assert!(once.contains("- cores: 2"), "{once}");
