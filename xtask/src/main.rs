@@ -75,6 +75,15 @@ enum Command {
     Bench {
         /// Names of benchmarks
         names: Vec<String>,
+        /// Put the figures and the plots into docs/
+        #[arg(long)]
+        document: bool,
+        /// Measure large stores, too: half an hour and 20 GB
+        #[arg(long)]
+        full: bool,
+        /// Measure only this part of a benchmark that has parts
+        #[arg(long)]
+        only: Vec<String>,
     },
 }
 
@@ -115,7 +124,17 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Generate { check } => generate::run(check)?,
-        Command::Bench { names } => bench::run(&names)?,
+        Command::Bench {
+            names,
+            document,
+            full,
+            only,
+        } => bench::run(&bench::Wanted {
+            names,
+            document,
+            full,
+            only,
+        })?,
     }
     Ok(ExitCode::SUCCESS)
 }

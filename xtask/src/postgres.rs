@@ -24,6 +24,7 @@ pub(crate) struct Site {
     password: String,
     address: String,
     port: u16,
+    durable: bool,
 }
 
 impl Site {
@@ -45,6 +46,7 @@ impl Site {
             password: archive::hex(&random),
             address: address.to_owned(),
             port,
+            durable: false,
         };
         site.initialize(networks)?;
         Ok(site)
@@ -87,10 +89,15 @@ impl Site {
             format!("port={}", self.port),
             format!("unix_socket_directories={}", self.folder.display()),
             "max_connections=300".to_owned(),
-            // What these servers hold is worth nothing after the run.
-            "fsync=off".to_owned(),
         ];
-        for setting in settings {
+        let durable = if self.durable {
+            ["fsync=on", "synchronous_commit=on", "full_page_writes=on"].as_slice()
+        } else {
+            // What these servers hold is worth nothing after the run.
+            &["fsync=off"]
+        };
+        let durable = durable.iter().map(|setting| (*setting).to_owned());
+        for setting in settings.into_iter().chain(durable) {
             command.arg("-c").arg(setting);
         }
         Ok(command)
@@ -169,11 +176,24 @@ impl Server {
     /// # Errors
     /// When the server does not answer within a minute.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_as(false)
+    }
+
+    /// As [`start`](Self::start), but what it commits is on the disk: for measuring.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_durable() -> Result<Self> {
+        Self::start_as(true)
+    }
+
+    fn start_as(durable: bool) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("signet-postgres-")
             .tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let site = Site::create(&folder.path().join("site"), "127.0.0.1", &[])?;
+        let mut site = Site::create(&folder.path().join("site"), "127.0.0.1", &[])?;
+        site.durable = durable;
         let log = folder.path().join("log");
         let file = fs::File::create(&log)?;
         let process = site

@@ -72,9 +72,9 @@ pub(crate) fn to_i64(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A row of the events' table, its JSON unread.
+/// A row of the events' table, its JSON unread; texts and bytes its own, or where they lie in the row.
 #[derive(Debug, Clone)]
-pub(crate) struct RawEvent {
+pub(crate) struct RawEvent<Text = String, Bytes = Vec<u8>> {
     pub(crate) id: Uuid,
     pub(crate) position: i64,
     pub(crate) stream: StreamKey,
@@ -82,13 +82,13 @@ pub(crate) struct RawEvent {
     pub(crate) event_type: String,
     pub(crate) schema_version: i64,
     pub(crate) recorded_at: OffsetDateTime,
-    pub(crate) data: String,
-    pub(crate) metadata: String,
+    pub(crate) data: Text,
+    pub(crate) metadata: Text,
     pub(crate) tenant_sequence: i64,
-    pub(crate) hash: Vec<u8>,
+    pub(crate) hash: Bytes,
 }
 
-impl RawEvent {
+impl<Text: AsRef<str>, Bytes: AsRef<[u8]>> RawEvent<Text, Bytes> {
     /// Reads the JSON and checks the numbers.
     pub(crate) fn into_recorded(self) -> Result<RecordedEvent, ReadError> {
         let position = Position(u64::try_from(self.position).unwrap_or(0));
@@ -105,14 +105,14 @@ impl RawEvent {
             event_type: self.event_type,
             schema_version: u32::try_from(self.schema_version)
                 .map_err(|error| corrupt("schema_version", error.to_string()))?,
-            data: serde_json::from_str(&self.data)
+            data: serde_json::from_str(self.data.as_ref())
                 .map_err(|error| corrupt("data", error.to_string()))?,
-            metadata: serde_json::from_str(&self.metadata)
+            metadata: serde_json::from_str(self.metadata.as_ref())
                 .map_err(|error| corrupt("metadata", error.to_string()))?,
             recorded_at: self.recorded_at,
             tenant_sequence: u64::try_from(self.tenant_sequence)
                 .map_err(|error| corrupt("tenant_sequence", error.to_string()))?,
-            hash: Hash::try_from(self.hash.as_slice())
+            hash: Hash::try_from(self.hash.as_ref())
                 .map_err(|error| corrupt("hash", error.to_owned()))?,
         })
     }

@@ -185,6 +185,22 @@ pub(crate) fn link(
         .collect()
 }
 
+const ENDS_ON_POSTGRES: &str = "\
+    SELECT wanted.tenant, latest.tenant_sequence, latest.hash \
+    FROM unnest($1::text[]) AS wanted (tenant) \
+    CROSS JOIN LATERAL ( \
+      SELECT tenant_sequence, hash FROM events WHERE events.tenant = wanted.tenant \
+      ORDER BY position DESC LIMIT 1) AS latest";
+
+/// `CROSS JOIN` is an order to SQLite: first the tenants, then an event for each. With `JOIN` it
+/// walks through all events and asks for each whether it is the last of a tenant.
+pub(crate) const ENDS_ON_SQLITE: &str = "\
+    SELECT events.tenant, events.tenant_sequence, events.hash \
+    FROM json_each($1) AS wanted CROSS JOIN events \
+      ON events.lane = 0 AND events.position = ( \
+        SELECT position FROM events WHERE tenant = wanted.value \
+        ORDER BY position DESC LIMIT 1)";
+
 /// Where the chains of the tenants of `rows` end now.
 pub(crate) async fn chain_ends(
     session: &mut Session<'_>,
@@ -194,18 +210,7 @@ pub(crate) async fn chain_ends(
     let tenants: Vec<String> = tenants.into_iter().map(str::to_owned).collect();
     let found = session
         .fetch(
-            Sql::each(
-                "SELECT wanted.tenant, latest.tenant_sequence, latest.hash \
-                 FROM unnest($1::text[]) AS wanted (tenant) \
-                 CROSS JOIN LATERAL ( \
-                   SELECT tenant_sequence, hash FROM events WHERE events.tenant = wanted.tenant \
-                   ORDER BY position DESC LIMIT 1) AS latest",
-                "SELECT events.tenant, events.tenant_sequence, events.hash \
-                 FROM json_each($1) AS wanted JOIN events \
-                   ON events.lane = 0 AND events.position = ( \
-                     SELECT position FROM events WHERE tenant = wanted.value \
-                     ORDER BY position DESC LIMIT 1)",
-            ),
+            Sql::each(ENDS_ON_POSTGRES, ENDS_ON_SQLITE),
             arguments![tenants],
         )
         .await?;

@@ -50,26 +50,35 @@ impl<W: Writer> Lane<W> {
             };
             let Some(first) = first else { break };
             let group;
-            (group, carried) = self.group(first);
+            (group, carried) = self.group(first).await;
             self.commit(group).await;
         }
         self.writer.close().await;
     }
 
     /// Everything that is waiting now, up to the bounds, and the one that did not fit any more.
-    fn group(&mut self, first: Pending) -> (Vec<Pending>, Option<Pending>) {
+    ///
+    /// Callers that were answered a moment ago are often about to append again. Letting them run for
+    /// as long as that brings more costs nothing when nobody is there, and makes one commit of what
+    /// would otherwise be a small one and a big one.
+    async fn group(&mut self, first: Pending) -> (Vec<Pending>, Option<Pending>) {
         let (mut events, mut bytes) = (first.request.events, first.request.bytes);
         let mut group = vec![first];
-        while group.len() < self.batch_max {
-            let Ok(next) = self.queue.try_recv() else {
-                break;
-            };
-            events += next.request.events;
-            bytes += next.request.bytes;
-            if events > MAX_EVENTS || bytes > GROUP_BYTES {
-                return (group, Some(next));
+        let mut before = 0;
+        while group.len() > before && group.len() < self.batch_max {
+            before = group.len();
+            tokio::task::yield_now().await;
+            while group.len() < self.batch_max {
+                let Ok(next) = self.queue.try_recv() else {
+                    break;
+                };
+                events += next.request.events;
+                bytes += next.request.bytes;
+                if events > MAX_EVENTS || bytes > GROUP_BYTES {
+                    return (group, Some(next));
+                }
+                group.push(next);
             }
-            group.push(next);
         }
         (group, None)
     }

@@ -37,8 +37,13 @@ pub struct Options {
     /// How often the end of the store is looked up behind the notifications, so that a lost one
     /// (or another process on SQLite, which sends none) delays a subscriber by no more than this.
     pub poll_interval: Duration,
-    /// How many appends may wait for the lane; one more is answered `Overloaded`.
+    /// How many appends may wait for the lane; one more is answered `Overloaded`, at once or after
+    /// [`queue_wait`](Self::queue_wait).
     pub queue_len: usize,
+    /// How long an append waits for room in a full queue before it is answered `Overloaded`. Zero
+    /// answers at once, which suits a service that can tell its own callers to slow down; a batch job
+    /// rather waits.
+    pub queue_wait: Duration,
     /// How many appends are committed together at most.
     pub batch_max: usize,
     /// Greatest size of one event, in bytes of its data and metadata as JSON.
@@ -60,6 +65,7 @@ impl Default for Options {
             clock: OffsetDateTime::now_utc,
             poll_interval: Duration::from_secs(1),
             queue_len: 1024,
+            queue_wait: Duration::ZERO,
             batch_max: 200,
             max_event_bytes: 1024 * 1024,
             read_connections: 8,

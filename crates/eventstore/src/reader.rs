@@ -18,6 +18,12 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
+const READ_ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
+);
+
 /// Where a read goes: a connection of the pool for each statement, or one that is in hand.
 #[derive(Debug)]
 pub(crate) enum Source<'s> {
@@ -88,13 +94,8 @@ pub(crate) async fn read_all(
     limit: usize,
     source: &mut Source<'_>,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
-    const READ: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
-    );
     let arguments = arguments![i64::from(LANE), after.0, limit as u64];
-    source.events(READ, arguments).await
+    source.events(READ_ALL, arguments).await
 }
 
 /// The reading side; shared by everybody. It reads from the primary.
@@ -153,7 +154,25 @@ impl Reader {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        read_all(after, limit, &mut self.source()).await
+        Ok(self.page(after, limit).await?.0)
+    }
+
+    /// As [`read_all`](Self::read_all), with the size of the events: the bytes of their JSON.
+    pub(crate) async fn page(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<(Vec<RecordedEvent>, usize), ReadError> {
+        let arguments = arguments![i64::from(LANE), after.0, limit as u64];
+        let rows = self.source().fetch(READ_ALL, arguments).await?;
+        let mut bytes = 0;
+        let events = rows.iter().map(|row| {
+            let raw = raw_here(row).map_err(read_error)?;
+            bytes += raw.data.len() + raw.metadata.len();
+            raw.into_recorded()
+        });
+        let events = events.collect::<Result<_, _>>()?;
+        Ok((events, bytes))
     }
 
     pub(crate) async fn head(&self) -> Result<Position, ReadError> {
@@ -179,11 +198,29 @@ impl Reader {
 
 /// Reads a row of [`columns!`].
 pub(crate) fn recorded(row: &Row) -> Result<RecordedEvent, ReadError> {
-    raw(row).map_err(read_error)?.into_recorded()
+    raw_here(row).map_err(read_error)?.into_recorded()
 }
 
 /// Reads a row of [`columns!`], its JSON as text.
 pub(crate) fn raw(row: &Row) -> Result<RawEvent, sqlx::Error> {
+    let event = raw_here(row)?;
+    Ok(RawEvent {
+        data: event.data.to_owned(),
+        metadata: event.metadata.to_owned(),
+        hash: event.hash.to_owned(),
+        id: event.id,
+        position: event.position,
+        stream: event.stream,
+        stream_version: event.stream_version,
+        event_type: event.event_type,
+        schema_version: event.schema_version,
+        recorded_at: event.recorded_at,
+        tenant_sequence: event.tenant_sequence,
+    })
+}
+
+/// As [`raw`], but what is read once is not copied before.
+fn raw_here(row: &Row) -> Result<RawEvent<&str, &[u8]>, sqlx::Error> {
     Ok(RawEvent {
         id: row.uuid(0)?,
         position: row.int(1)?,
@@ -196,9 +233,9 @@ pub(crate) fn raw(row: &Row) -> Result<RawEvent, sqlx::Error> {
         event_type: row.text(6)?,
         schema_version: row.int(7)?,
         recorded_at: row.time(8)?,
-        data: row.text(9)?,
-        metadata: row.text(10)?,
+        data: row.text_here(9)?,
+        metadata: row.text_here(10)?,
         tenant_sequence: row.int(11)?,
-        hash: row.bytes(12)?,
+        hash: row.bytes_here(12)?,
     })
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -125,9 +127,25 @@ pub(crate) struct Shared {
     /// How often a waiting subscription looks whether the store still reaches as far as its cursor.
     pub(crate) cursor_check: Duration,
     queue: mpsc::Sender<Pending>,
+    queue_wait: Duration,
     max_event_bytes: usize,
     tasks: TaskTracker,
     _cancel_on_drop: DropGuard,
+}
+
+impl Shared {
+    /// A place in the queue, waited for as long as the options allow.
+    async fn room(&self) -> Result<mpsc::Permit<'_, Pending>, TrySendError<()>> {
+        match self.queue.try_reserve() {
+            Err(TrySendError::Full(())) if !self.queue_wait.is_zero() => {
+                match timeout(self.queue_wait, self.queue.reserve()).await {
+                    Ok(room) => room.map_err(|_| TrySendError::Closed(())),
+                    Err(_) => Err(TrySendError::Full(())),
+                }
+            }
+            answer => answer,
+        }
+    }
 }
 
 /// The store; the databases differ only in what stands behind [`Reader`] and [`Writer`].
@@ -169,6 +187,7 @@ impl Store {
             cancelled,
             cursor_check: options.poll_interval.saturating_mul(POLLS_PER_CURSOR_CHECK),
             queue,
+            queue_wait: options.queue_wait,
             max_event_bytes: options.max_event_bytes,
             tasks,
         }))
@@ -194,14 +213,12 @@ impl EventStore for Store {
         if self.0.cancelled.is_cancelled() {
             return Err(closed());
         }
+        let room = self.0.room().await.map_err(|full| match full {
+            TrySendError::Full(()) => AppendError::Overloaded,
+            TrySendError::Closed(()) => closed(),
+        })?;
         let (reply, answer) = oneshot::channel();
-        self.0
-            .queue
-            .try_send(Pending { request, reply })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => closed(),
-            })?;
+        room.send(Pending { request, reply });
         answer.await.unwrap_or_else(|_| {
             let message = "outcome unknown: the store was closed meanwhile".into();
             Err(AppendError::Unavailable { message })

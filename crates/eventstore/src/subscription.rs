@@ -11,13 +11,18 @@ use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
 use crate::store::Shared;
 
-/// Events read at once.
-const PAGE: usize = 128;
+/// Events read at once: few at first, more while there are more and they are small.
+const FIRST_PAGE: usize = 128;
+const LARGEST_PAGE: usize = 1024;
+
+/// Size to stay below with one page, as far as the page before it tells.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -25,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// All events above a position, now and in future: a [`Stream`] of [`RecordedEvent`]s. See
 /// [`EventStore::subscribe`](crate::EventStore::subscribe).
 ///
-/// Nothing is read ahead of demand but one page, so a slow reader slows nobody else. It keeps the
+/// Nothing is read ahead of demand but two pages, so a slow reader slows nobody else. It keeps the
 /// connections of the store open even if the store's handle is dropped.
 pub struct Subscription(BoxStream<'static, Result<RecordedEvent, ReadError>>);
 
@@ -36,6 +41,8 @@ impl Subscription {
             shared,
             after,
             page: VecDeque::new(),
+            limit: FIRST_PAGE,
+            ahead: None,
             pause: SHORTEST_PAUSE,
             cursor_checked: false,
             ended: false,
@@ -62,6 +69,9 @@ impl fmt::Debug for Subscription {
     }
 }
 
+/// Events of one read, and the bytes of their JSON.
+type Page = (Vec<RecordedEvent>, usize);
+
 /// A reader's place in the store.
 struct Follower {
     shared: Arc<Shared>,
@@ -70,6 +80,10 @@ struct Follower {
     after: Position,
     /// Read, but not given out yet.
     page: VecDeque<RecordedEvent>,
+    /// Events to read at once.
+    limit: usize,
+    /// The page after `page`, being read while that is given out.
+    ahead: Option<AbortOnDropHandle<Result<Page, ReadError>>>,
     /// How long to wait after the next failure.
     pause: Duration,
     /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
@@ -118,12 +132,31 @@ impl Follower {
         Ok(event)
     }
 
+    /// Begins to read the page behind a full one, whose events had so many bytes on average.
+    fn read_ahead(&mut self, after: Position, average_bytes: usize) {
+        let affordable = PAGE_BYTES / average_bytes.max(1);
+        self.limit = (self.limit * 2).min(LARGEST_PAGE).min(affordable).max(1);
+        let (reader, limit) = (self.shared.reader.clone(), self.limit);
+        let reading = tokio::spawn(async move { reader.page(after, limit).await });
+        self.ahead = Some(AbortOnDropHandle::new(reading));
+    }
+
     /// Reads the next page; if there is none, waits until there is something to read.
     async fn fill(&mut self) -> Result<(), ReadError> {
         // Looked at before reading: a commit between the two wakes the wait below.
         let known_head = *self.head.borrow_and_update();
-        let page = self.shared.reader.read_all(self.after, PAGE).await?;
-        if !page.is_empty() {
+        let limit = self.limit;
+        let (page, bytes) = match self.ahead.take() {
+            Some(reading) => reading.await.unwrap_or_else(|error| {
+                let message = format!("reading ahead was given up: {error}");
+                Err(ReadError::Unavailable { message })
+            })?,
+            None => self.shared.reader.page(self.after, limit).await?,
+        };
+        if let Some(last) = page.last() {
+            if page.len() == limit {
+                self.read_ahead(last.position, bytes / page.len());
+            }
             self.page = page.into();
             return Ok(());
         }

@@ -9,7 +9,9 @@ mod transaction;
 
 use std::borrow::Cow;
 
-use sqlx::postgres::PgPool;
+use sqlx::Connection;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, Postgres};
 use sqlx::sqlite::SqlitePool;
 
 pub(crate) use row::{Row, from_microseconds};
@@ -107,7 +109,17 @@ impl Database {
     ) -> Result<Vec<Row>, sqlx::Error> {
         match &self.0 {
             Kind::Postgres { reading, .. } => {
+                let sql = sql.into();
                 let mut connection = reading.acquire().await?;
+                let rows = Session::Postgres(&mut connection)
+                    .fetch(sql.clone(), arguments.clone())
+                    .await;
+                match rows {
+                    Err(error) if is_broken(&error) => drop(error),
+                    rows => return rows,
+                }
+                drop(connection);
+                let mut connection = living(reading).await?;
                 Session::Postgres(&mut connection)
                     .fetch(sql, arguments)
                     .await
@@ -145,5 +157,28 @@ impl Database {
                 writing.close().await;
             }
         }
+    }
+}
+
+/// A connection that answers. The server may have ended all of them at once.
+async fn living(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    for _ in 0..pool.options().get_max_connections() {
+        if connection.ping().await.is_ok() {
+            break;
+        }
+        drop(connection);
+        connection = pool.acquire().await?;
+    }
+    Ok(connection)
+}
+
+/// Whether a statement failed because its session is gone, perhaps for a while already.
+fn is_broken(error: &sqlx::Error) -> bool {
+    let state = error.as_database_error().and_then(|error| error.code());
+    match state.as_deref() {
+        // The server shuts down, crashed, or ended the session.
+        Some(state) => matches!(state, "57P01" | "57P02" | "57P05" | "25P03"),
+        None => matches!(error, sqlx::Error::Io(_)),
     }
 }

@@ -37,6 +37,22 @@ impl Row {
         self.get(column)
     }
 
+    /// The text where it lies in the row.
+    pub(crate) fn text_here(&self, column: usize) -> Result<&str, sqlx::Error> {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => row.try_get(column),
+        }
+    }
+
+    /// The bytes where they lie in the row.
+    pub(crate) fn bytes_here(&self, column: usize) -> Result<&[u8], sqlx::Error> {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => row.try_get(column),
+        }
+    }
+
     pub(crate) fn optional_text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
         self.get(column)
     }

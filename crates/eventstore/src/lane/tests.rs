@@ -109,6 +109,29 @@ async fn what_queued_is_committed_together_up_to_the_bound() {
 }
 
 #[tokio::test]
+async fn who_is_about_to_append_comes_along() {
+    let writer = scripted([]);
+    let (queue, receiver) = mpsc::channel(2);
+    let ((first, first_answer), (second, second_answer)) = (pending(1), pending(1));
+    queue.try_send(first).unwrap();
+    // Runs when the lane lets others run, and not before.
+    tokio::spawn(async move { queue.try_send(second).unwrap() });
+    let lane = Lane {
+        writer: writer.clone(),
+        queue: receiver,
+        batch_max: 200,
+        head: Head::new(Position::START),
+        clock: || OffsetDateTime::UNIX_EPOCH,
+    };
+
+    lane.run(CancellationToken::new()).await;
+
+    assert_eq!(*writer.groups.lock().unwrap(), [2]);
+    assert_eq!(first_answer.await.unwrap(), Ok(stored()));
+    assert_eq!(second_answer.await.unwrap(), Ok(stored()));
+}
+
+#[tokio::test]
 async fn big_requests_share_no_transaction() {
     let writer = scripted([]);
     let (queued, answers): (Vec<_>, Vec<_>) = (0..3).map(|_| pending(5 << 20)).unzip();

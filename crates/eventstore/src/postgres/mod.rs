@@ -1,6 +1,8 @@
 //! PostgreSQL: one connection that writes, one that listens, a pool that reads.
 
+mod copy;
 mod listener;
+mod lookup;
 mod statements;
 mod writer;
 
@@ -8,8 +10,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +30,9 @@ const CHANNEL: &str = "eventstore_lane_0";
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection for reading that nobody uses is believed to be alive.
+const TRUSTED: Duration = Duration::from_millis(500);
 
 /// Longest wait before the first attempt to listen again.
 const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -63,25 +68,30 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         None => None,
     };
     migrate(&connect).await?;
-    let reading = pool(
-        &connect,
-        options.read_connections,
-        READING_SESSION,
-        CONNECT_TIMEOUT,
-    );
-    let writing = pool(
-        &connect,
-        options.write_connections,
-        WRITING_SESSION,
-        CONNECT_TIMEOUT,
-    );
+    let reading = pool(options.read_connections, READING_SESSION, CONNECT_TIMEOUT)
+        // To ask each time would double what a short read costs. One that was in use a moment ago is
+        // as good as one that was just asked, and a read that finds it broken is repeated.
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(connect.clone());
+    let writing = pool(options.write_connections, WRITING_SESSION, CONNECT_TIMEOUT)
+        .connect_lazy_with(connect.clone());
     let reader = Reader::new(Database::postgres(reading, writing));
     let id = identity::prepare(reader.database())
         .await
         .map_err(|source| OpenError::Unavailable { source })?;
     let reader = match replica {
         Some(address) => {
-            let pool = |connections| pool(&address, connections, READING_SESSION, ASK_TIMEOUT);
+            let pool = |connections| {
+                pool(connections, READING_SESSION, ASK_TIMEOUT).connect_lazy_with(address.clone())
+            };
             let replica = Replica::new(pool(options.read_connections), pool(1), id);
             reader.with_replica(replica)
         }
@@ -140,19 +150,13 @@ fn replica_address(url: &str) -> Result<PgConnectOptions, OpenError> {
 }
 
 /// Connections that are made when they are needed.
-fn pool(
-    connect: &PgConnectOptions,
-    connections: u32,
-    settings: &'static str,
-    patience: Duration,
-) -> PgPool {
+fn pool(connections: u32, settings: &'static str, patience: Duration) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(patience)
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
         })
-        .connect_lazy_with(connect.clone())
 }
 
 /// Brings the tables up to date; an advisory lock of the migrator lets one process do it at a time.

@@ -7,9 +7,10 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use time::OffsetDateTime;
 
+use super::lookup::lookup;
 use super::{SESSION, connect_in_time, statements};
 use crate::backend::{CommitFailure, Committed, Writer};
-use crate::chain::{self, chain_ends};
+use crate::chain;
 use crate::database::Session;
 use crate::plan::plan;
 use crate::request::Request;
@@ -20,8 +21,11 @@ use crate::snapshot;
 /// `lock_timeout`: the wait for the lane behind another process.
 /// `idle_in_transaction_session_timeout`: a process that stalls while it holds the lane is cut off
 /// by the server, for it stops everybody.
+/// `plan_cache_mode`: there is one good plan of each of its statements, however much is asked; without
+/// this the server makes one anew for each group whenever the lists are longer than it guessed.
 const WRITER_SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
-    SET idle_in_transaction_session_timeout = '10s'";
+    SET idle_in_transaction_session_timeout = '10s'; \
+    SET plan_cache_mode = force_generic_plan";
 
 /// Longest time for one group, whatever the network does. Beyond it the connection is given up.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(40);
@@ -35,6 +39,8 @@ pub(super) struct PostgresWriter {
 /// How far a transaction came, for the case that it is cut off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// Nobody knows whether the session is in a transaction.
+    Beginning,
     Preparing,
     Committing,
 }
@@ -73,7 +79,7 @@ impl Writer for PostgresWriter {
         now: OffsetDateTime,
     ) -> Result<Committed, CommitFailure> {
         let mut connection = self.connection().await?;
-        let mut stage = Stage::Preparing;
+        let mut stage = Stage::Beginning;
         let transaction = transact(&mut connection, requests, now, &mut stage);
         let outcome = tokio::time::timeout(GROUP_TIMEOUT, transaction).await;
         match (outcome, stage) {
@@ -81,6 +87,7 @@ impl Writer for PostgresWriter {
                 self.connection = Some(connection);
                 Ok(committed)
             }
+            (Ok(Err(error)), Stage::Beginning) => Err(before_commit(&error)),
             (Ok(Err(error)), Stage::Preparing) => {
                 let failure = before_commit(&error);
                 // The server answered and goes on; the connection begins anew after a rollback.
@@ -90,7 +97,7 @@ impl Writer for PostgresWriter {
                 Err(failure)
             }
             (Ok(Err(error)), Stage::Committing) => Err(during_commit(&error)),
-            (Err(_), Stage::Preparing) => Err(CommitFailure::Unavailable {
+            (Err(_), Stage::Beginning | Stage::Preparing) => Err(CommitFailure::Unavailable {
                 message: "the database did not answer in time".into(),
             }),
             (Err(_), Stage::Committing) => Err(CommitFailure::Unknown {
@@ -113,30 +120,26 @@ async fn transact(
     now: OffsetDateTime,
     stage: &mut Stage,
 ) -> Result<Committed, sqlx::Error> {
-    // Each statement must see what was committed before it began, whatever the database's default:
-    // under a snapshot of the whole transaction the wait for the lane would end in a failure.
-    let mut transaction = connection
-        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        .await?;
     let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
-    let (head, recorded_at) = statements::take_lane(&mut transaction, offered, now).await?;
-    let versions = statements::versions(&mut transaction, requests).await?;
-    let known = statements::known(&mut transaction, requests).await?;
-    let plan = plan(head, &versions, &known, requests);
+    let mut transaction = statements::take_lane(connection, offered, now).await?;
+    *stage = Stage::Preparing;
+    let known = lookup(&mut transaction, requests).await?;
+    let recorded_at = known.recorded_at.ok_or(sqlx::Error::RowNotFound)?;
+    let head = known.head.saturating_sub(offered);
+    let plan = plan(head, &known.versions, &known.events, requests);
     let Some(last) = plan.rows.last() else {
         transaction.rollback().await?;
         return Ok(Committed::from_plan(plan));
     };
-    if last.position != head + offered {
+    if last.position != known.head {
         statements::set_head(&mut transaction, last.position).await?;
     }
+    let links = chain::link(&plan.rows, known.chain_ends, recorded_at);
     let mut session = Session::Postgres(&mut transaction);
-    let ends = chain_ends(&mut session, &plan.rows).await?;
-    let links = chain::link(&plan.rows, ends, recorded_at);
     for snapshot in plan.snapshots(requests) {
         snapshot::save(&mut session, snapshot).await?;
     }
-    statements::insert_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
+    statements::store_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
     Ok(Committed::from_plan(plan))

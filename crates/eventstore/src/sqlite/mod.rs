@@ -37,6 +37,8 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .busy_timeout(BUSY_TIMEOUT)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // What is needed to take back one statement of many rows; otherwise a file for each of them.
+        .pragma("temp_store", "memory")
         .disable_statement_logging();
     let writing = prepare(&connect).await?;
     let in_memory = is_in_memory(url);
@@ -46,6 +48,8 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     } else {
         SqlitePoolOptions::new()
             .max_connections(options.read_connections)
+            // There is no network between us that could have been cut.
+            .test_before_acquire(false)
             .connect_lazy_with(connect.pragma("query_only", "true"))
     };
     let database = Database::sqlite(SqliteConnections {
@@ -110,6 +114,7 @@ async fn try_prepare(connect: &SqliteConnectOptions) -> Result<SqlitePool, OpenE
     // One connection for as long as the store lives: an in-memory database dies with it.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(connect.clone())

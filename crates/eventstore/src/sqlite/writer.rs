@@ -21,6 +21,20 @@ const SQLITE_BUSY: i32 = 5;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 
+/// Versions of the streams of a JSON list.
+const VERSIONS: &str = "\
+    SELECT wanted.key, (SELECT stream_version FROM events \
+      WHERE tenant = wanted.value ->> 0 AND stream_type = wanted.value ->> 1 \
+        AND stream_id = wanted.value ->> 2 \
+      ORDER BY stream_version DESC LIMIT 1) AS stream_version \
+    FROM json_each(?1) AS wanted WHERE stream_version IS NOT NULL";
+
+/// Those events of a JSON list of ids that are in use.
+const KNOWN: &str = "\
+    SELECT event_id, position, tenant, stream_type, stream_id, stream_version, event_type, \
+      schema_version, data \
+    FROM events WHERE event_id IN (SELECT value FROM json_each(?1))";
+
 pub(super) struct SqliteWriter {
     pub(super) database: Database,
 }
@@ -126,16 +140,10 @@ async fn versions(
             ]
         })
         .collect();
-    let rows = sqlx::query(
-        "SELECT wanted.key, (SELECT stream_version FROM events \
-           WHERE tenant = wanted.value ->> 0 AND stream_type = wanted.value ->> 1 \
-             AND stream_id = wanted.value ->> 2 \
-           ORDER BY stream_version DESC LIMIT 1) AS stream_version \
-         FROM json_each(?1) AS wanted WHERE stream_version IS NOT NULL",
-    )
-    .bind(json(&keys)?)
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(VERSIONS)
+        .bind(json(&keys)?)
+        .fetch_all(connection)
+        .await?;
     rows.iter()
         .map(|row| {
             let (index, version): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -152,14 +160,10 @@ async fn known(
     requests: &[Request],
 ) -> Result<HashMap<Uuid, Stored>, sqlx::Error> {
     let ids: Vec<Uuid> = requests.iter().flat_map(Request::ids).collect();
-    let rows = sqlx::query(
-        "SELECT event_id, position, tenant, stream_type, stream_id, stream_version, event_type, \
-                schema_version, data \
-         FROM events WHERE event_id IN (SELECT value FROM json_each(?1))",
-    )
-    .bind(json(&ids)?)
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(KNOWN)
+        .bind(json(&ids)?)
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(stored).collect()
 }
 
@@ -240,5 +244,36 @@ fn failure(error: sqlx::Error) -> CommitFailure {
         Some(SQLITE_BUSY) => CommitFailure::Interrupted { message },
         Some(SQLITE_TOOBIG | SQLITE_CONSTRAINT) => CommitFailure::Refused { message },
         _ => CommitFailure::Unavailable { message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePool;
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::{KNOWN, VERSIONS};
+    use crate::chain::ENDS_ON_SQLITE;
+    use crate::sqlite::migrator;
+
+    /// How the database goes about a statement, on a table that is empty and was never analysed.
+    async fn plan(statement: &str) -> Vec<String> {
+        let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+        migrator().run(&pool).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain).bind("[]").fetch_all(&pool).await;
+        rows.unwrap().iter().map(|row| row.get(3)).collect()
+    }
+
+    #[tokio::test]
+    async fn versions_ids_and_chains_are_looked_up_in_an_index() {
+        for statement in [VERSIONS, KNOWN, ENDS_ON_SQLITE] {
+            let steps = plan(statement).await;
+            let searches = |step: &String| step.starts_with("SEARCH events USING");
+            assert!(steps.iter().any(searches), "{steps:?}");
+            // A whole table, or a whole lane.
+            let walks = |step: &String| step.contains("SCAN events") || step.ends_with("(lane=?)");
+            assert!(!steps.iter().any(walks), "{steps:?}");
+        }
     }
 }

@@ -7,16 +7,20 @@ use std::time::Duration;
 use eventstore::{
     Append, AppendError, Appended, EventStore, ExpectedVersion, NewEvent, Options, Position,
 };
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 
-use crate::database::{Database, contract};
+use crate::database::{Database, PATIENCE, contract};
 use crate::samples::{all, assert_in_order, event, ids, one, write};
 
 contract!(
     a_bad_append_of_a_group_fails_alone,
     an_append_the_database_refuses_fails_alone,
     a_full_queue_is_overloaded_and_recovers,
+    a_full_queue_is_waited_for_where_that_is_wanted,
+    a_full_queue_is_not_waited_for_longer_than_wanted,
     a_caller_that_leaves_hurts_nobody,
     the_same_append_twice_at_once_is_stored_once,
     closing_commits_what_is_queued,
@@ -143,6 +147,60 @@ async fn a_full_queue_is_overloaded_and_recovers(database: Arc<Database>) {
         .append(one("after", ExpectedVersion::NoStream))
         .await
         .unwrap();
+}
+
+async fn a_full_queue_is_waited_for_where_that_is_wanted(database: Arc<Database>) {
+    let options = Options {
+        queue_len: 2,
+        queue_wait: PATIENCE,
+        batch_max: 4,
+        ..Options::default()
+    };
+    let store = database.open_with(options).await;
+    let hold = database.hold_lane().await;
+    let mut calls = Vec::new();
+    for n in 0..40 {
+        let mut call = store.append(one(n, ExpectedVersion::NoStream));
+        poll_once(&mut call).await;
+        calls.push(call);
+    }
+    hold.release().await;
+
+    for answer in join_all(calls).await {
+        answer.unwrap();
+    }
+
+    assert_in_order(&all(&*store).await, 1);
+    assert_eq!(store.head().await.unwrap(), Position(40));
+}
+
+async fn a_full_queue_is_not_waited_for_longer_than_wanted(database: Arc<Database>) {
+    let options = Options {
+        queue_len: 1,
+        queue_wait: Duration::from_millis(20),
+        // The lane takes one and leaves the others where they are.
+        batch_max: 1,
+        ..Options::default()
+    };
+    let store = database.open_with(options).await;
+    let hold = database.hold_lane().await;
+    let mut calls: FuturesUnordered<_> = (0..20)
+        .map(|n| spawn(&store, one(n, ExpectedVersion::NoStream)))
+        .collect();
+
+    // Nothing is stored while the lane is held, so whoever is answered was refused.
+    let first = calls.next().await.unwrap().unwrap();
+    assert_eq!(first, Err(AppendError::Overloaded));
+
+    hold.release().await;
+    while let Some(answer) = calls.next().await {
+        let answer = answer.unwrap();
+        assert!(
+            matches!(answer, Ok(_) | Err(AppendError::Overloaded)),
+            "{answer:?}"
+        );
+    }
+    assert_in_order(&all(&*store).await, 1);
 }
 
 async fn a_caller_that_leaves_hurts_nobody(database: Arc<Database>) {

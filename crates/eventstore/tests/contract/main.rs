@@ -25,6 +25,7 @@ mod kill;
 mod lane;
 mod migration;
 mod partitions;
+mod plans;
 mod query;
 mod read;
 mod registry;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{ExpectedVersion, Options, Position, ReadError};
+use eventstore::{Append, ExpectedVersion, NewEvent, Options, Position, ReadError};
 use futures::StreamExt;
 
 use crate::database::{Database, PATIENCE, contract};
-use crate::samples::{assert_in_order, next, one};
+use crate::samples::{assert_in_order, event, next, one, write};
 
 contract!(
     what_is_there_comes_first_then_what_is_new,
+    a_long_history_is_read_ahead_without_gaps,
+    large_events_are_read_in_small_pages,
     a_subscription_begins_after_its_cursor,
     a_subscription_sees_what_another_store_appends,
     a_subscription_ends_when_the_store_is_closed,
@@ -41,6 +43,42 @@ async fn what_is_there_comes_first_then_what_is_new(database: Arc<Database>) {
     }
 
     assert_eq!(seen.len(), 310);
+    assert_in_order(&seen, 1);
+}
+
+async fn a_long_history_is_read_ahead_without_gaps(database: Arc<Database>) {
+    let store = database.open().await;
+    let batch = |count: usize| {
+        let events = (0..count).map(event).collect();
+        Append::new(vec![write("a", ExpectedVersion::Any, events)])
+    };
+    store.append(batch(4000)).await.unwrap();
+    let mut subscription = store.subscribe(Position::START);
+    let mut positions = Vec::new();
+    for _ in 0..4 {
+        let seen = next(&mut subscription, 1000).await;
+        positions.extend(seen.iter().map(|event| event.position.0));
+        // What is read ahead ends here or there, and what comes behind it must follow.
+        store.append(batch(50)).await.unwrap();
+    }
+    let seen = next(&mut subscription, 200).await;
+    positions.extend(seen.iter().map(|event| event.position.0));
+
+    assert_eq!(positions, (1..=4200).collect::<Vec<_>>());
+}
+
+async fn large_events_are_read_in_small_pages(database: Arc<Database>) {
+    let store = database.open().await;
+    let large = || NewEvent::new("Happened", 1, serde_json::json!("x".repeat(40_000)));
+    for _ in 0..3 {
+        let events = (0..60).map(|_| large()).collect();
+        let append = Append::new(vec![write("a", ExpectedVersion::Any, events)]);
+        store.append(append).await.unwrap();
+    }
+
+    let mut subscription = store.subscribe(Position::START);
+    let seen = next(&mut subscription, 180).await;
+
     assert_in_order(&seen, 1);
 }
 
