@@ -3,6 +3,10 @@
 //! Every scenario runs on SQLite, and on PostgreSQL when `SIGNET_TEST_POSTGRES_URL` names a server
 //! and a user that may make databases; each scenario has one of its own. Without it the PostgreSQL
 //! half says so and passes, unless `SIGNET_TEST_REQUIRE` contains `postgres`.
+//!
+//! What stops, kills and freezes a server starts one of its own, with the programs of the newest
+//! PostgreSQL of the machine, or those in the folder `SIGNET_TEST_POSTGRES_BIN`.
+//! `SIGNET_TEST_FAULTS=long` repeats every fault often enough for a night instead of for every push.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +22,13 @@ mod faults;
 mod integrity;
 mod kill;
 mod lane;
+mod load;
+mod outage;
+mod proof;
+mod proxy;
 mod read;
 mod replay;
 mod samples;
+mod server;
 mod subscribe;
+mod wire;
