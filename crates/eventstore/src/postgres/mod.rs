@@ -7,11 +7,14 @@ mod writer;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use crate::backend::LANE;
 use crate::database::Database;
 use crate::error::OpenError;
 use crate::head::Head;
@@ -21,8 +24,11 @@ use crate::reader::Reader;
 use crate::store::Store;
 use writer::PostgresWriter;
 
-/// Channel of the notifications; their payload is the new head. Channels belong to one database.
-const CHANNEL: &str = "eventstore_lane_0";
+/// Channel of the notifications; their payload is the new head. Channels belong to one database, in
+/// which several stores may lie: the position of another one must not be taken for our own.
+fn channel(store: Uuid) -> String {
+    format!("eventstore_{}_{LANE}", store.simple())
+}
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,8 +57,16 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         connect = connect.application_name("signet-eventstore");
     }
     migrate(&connect).await?;
-    let reading = pool(&connect, options.read_connections, SESSION);
-    let writing = pool(&connect, options.write_connections, WRITING_SESSION);
+    let reading = pool(options.read_connections, SESSION).connect_lazy_with(connect.clone());
+    // A connection that fell silent within a transaction is not waited for when it is given back.
+    let writing = pool(options.write_connections, WRITING_SESSION)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let answer = timeout(CONNECT_TIMEOUT, connection.ping()).await;
+                answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+            })
+        })
+        .connect_lazy_with(connect.clone());
     let reader = Reader::new(Database::postgres(reading, writing));
     let id = identity::prepare(reader.database())
         .await
@@ -67,6 +81,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
     let listen = listener::listen(
         connect.clone(),
+        channel(id),
         reader.clone(),
         head.clone(),
         options.poll_interval.min(LONGEST_FIRST_PAUSE),
@@ -75,21 +90,20 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     tasks.spawn(async move {
         until.run_until_cancelled(listen).await;
     });
-    let writer = PostgresWriter::new(connect);
+    let writer = PostgresWriter::new(connect, channel(id));
     Ok(Store::start(
         id, writer, reader, head, options, tasks, cancelled,
     ))
 }
 
 /// Connections that are made when they are needed.
-fn pool(connect: &PgConnectOptions, connections: u32, settings: &'static str) -> PgPool {
+fn pool(connections: u32, settings: &'static str) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT_TIMEOUT)
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
         })
-        .connect_lazy_with(connect.clone())
 }
 
 /// Brings the tables up to date; an advisory lock of the migrator lets one process do it at a time.
@@ -114,7 +128,7 @@ async fn migrate(connect: &PgConnectOptions) -> Result<(), OpenError> {
 }
 
 async fn connect_in_time(connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, connect.connect()).await {
+    match timeout(CONNECT_TIMEOUT, connect.connect()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }

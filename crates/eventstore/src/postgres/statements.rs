@@ -7,7 +7,6 @@ use sqlx::{Row as _, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::CHANNEL;
 use crate::backend::{LANE, to_i64};
 use crate::chain::ChainEnd;
 use crate::event::StreamKey;
@@ -123,6 +122,7 @@ pub(super) async fn insert_and_notify(
     rows: &[Row<'_>],
     links: &[ChainEnd],
     recorded_at: OffsetDateTime,
+    channel: &str,
 ) -> Result<(), sqlx::Error> {
     fn column<'a, T>(rows: &'a [Row<'a>], of: impl Fn(&'a Row<'a>) -> T) -> Vec<T> {
         rows.iter().map(of).collect()
@@ -166,7 +166,7 @@ pub(super) async fn insert_and_notify(
             .map(|link| link.hash.0.as_slice())
             .collect::<Vec<_>>(),
     )
-    .bind(CHANNEL)
+    .bind(channel)
     .bind(head.to_string())
     .execute(&mut **transaction)
     .await?;

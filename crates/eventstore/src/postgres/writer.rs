@@ -28,6 +28,8 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub(super) struct PostgresWriter {
     connect: PgConnectOptions,
+    /// Where commits are announced.
+    channel: String,
     /// Kept from group to group; none after a failure.
     connection: Option<PgConnection>,
 }
@@ -40,9 +42,10 @@ enum Stage {
 }
 
 impl PostgresWriter {
-    pub(super) fn new(connect: PgConnectOptions) -> Self {
+    pub(super) fn new(connect: PgConnectOptions, channel: String) -> Self {
         Self {
             connect,
+            channel,
             connection: None,
         }
     }
@@ -74,7 +77,7 @@ impl Writer for PostgresWriter {
     ) -> Result<Committed, CommitFailure> {
         let mut connection = self.connection().await?;
         let mut stage = Stage::Preparing;
-        let transaction = transact(&mut connection, requests, now, &mut stage);
+        let transaction = transact(&mut connection, requests, now, &self.channel, &mut stage);
         let outcome = tokio::time::timeout(GROUP_TIMEOUT, transaction).await;
         match (outcome, stage) {
             (Ok(Ok(committed)), _) => {
@@ -111,6 +114,7 @@ async fn transact(
     connection: &mut PgConnection,
     requests: &[Request],
     now: OffsetDateTime,
+    channel: &str,
     stage: &mut Stage,
 ) -> Result<Committed, sqlx::Error> {
     // Each statement must see what was committed before it began, whatever the database's default:
@@ -136,7 +140,8 @@ async fn transact(
     for snapshot in plan.snapshots(requests) {
         snapshot::save(&mut session, snapshot).await?;
     }
-    statements::insert_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
+    statements::insert_and_notify(&mut transaction, &plan.rows, &links, recorded_at, channel)
+        .await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
     Ok(Committed::from_plan(plan))
@@ -157,10 +162,15 @@ fn before_commit(error: &sqlx::Error) -> CommitFailure {
     match state.get(..2) {
         // Data exception, integrity constraint violation, program limit exceeded.
         Some("22" | "23" | "54") => CommitFailure::Refused { message },
-        // Serialization failure or deadlock; connection exception; the server shuts down or cut
-        // the session off.
+        // Serialization failure or deadlock; connection exception.
         Some("40" | "08") => CommitFailure::Interrupted { message },
-        _ if matches!(state.as_str(), "57P01" | "57P02" | "25P03") => {
+        // The server shuts down, or ended the session: for idling outside (57P05) or inside of a
+        // transaction, or for one that took long.
+        _ if matches!(
+            state.as_str(),
+            "57P01" | "57P02" | "57P05" | "25P03" | "25P04"
+        ) =>
+        {
             CommitFailure::Interrupted { message }
         }
         _ => CommitFailure::Unavailable { message },

@@ -20,6 +20,7 @@ mod concurrency;
 mod database;
 mod faults;
 mod integrity;
+mod input;
 mod kill;
 mod lane;
 mod load;
