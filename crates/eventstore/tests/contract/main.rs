@@ -18,6 +18,7 @@ mod append;
 mod chain;
 mod concurrency;
 mod database;
+mod disk;
 mod faults;
 mod integrity;
 mod input;
