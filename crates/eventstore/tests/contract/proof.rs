@@ -39,7 +39,7 @@ pub(crate) struct Line {
 }
 
 /// Everything that is stored, by position.
-pub(crate) async fn lines(database: &Database) -> Vec<Line> {
+async fn lines(outside: &mut Outside) -> Vec<Line> {
     macro_rules! lines {
         ($connection:expr, $id:literal, $time:literal) => {
             sqlx::query(concat!(
@@ -67,25 +67,30 @@ pub(crate) async fn lines(database: &Database) -> Vec<Line> {
             .collect()
         };
     }
-    let mut outside = database.connect().await;
-    let lines = match &mut outside {
+    match outside {
         Outside::Sqlite(connection) => lines!(connection, "event_id", "recorded_at"),
         Outside::Postgres(connection) => lines!(
             connection,
             "CAST(event_id AS text)",
             "CAST(extract(epoch FROM recorded_at) * 1000000 AS bigint)"
         ),
-    };
-    outside.close().await;
-    lines
+    }
 }
 
 /// Checks that a store is whole and gives what is in it: positions, versions and sequences count
 /// without gaps, the head is the last position, no id comes twice, time never goes back, every hash
 /// follows from the one before it, and each snapshot stands for a version that exists.
 pub(crate) async fn assert_whole(database: &Database) -> Vec<Line> {
-    let lines = lines(database).await;
     let mut outside = database.connect().await;
+    // Nobody appends meanwhile, and what the dead left behind has come to its end.
+    let hold = match outside {
+        Outside::Sqlite(_) => "BEGIN IMMEDIATE",
+        Outside::Postgres(_) => {
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM event_lanes FOR UPDATE"
+        }
+    };
+    outside.execute(hold).await;
+    let lines = lines(&mut outside).await;
     let head = outside.number("SELECT head FROM event_lanes").await;
     let unfounded = outside
         .number(
@@ -96,6 +101,7 @@ pub(crate) async fn assert_whole(database: &Database) -> Vec<Line> {
                  AND event.stream_version = snapshot.stream_version)",
         )
         .await;
+    outside.execute("ROLLBACK").await;
     outside.close().await;
 
     assert_eq!(unfounded, 0, "snapshots of versions that do not exist");
