@@ -129,7 +129,7 @@ impl Database {
         match &self.0 {
             Kind::Postgres { writing, .. } => {
                 in_time(WRITE_TIMEOUT, Transaction::postgres_on(writing)).await
-            },
+            }
             Kind::Sqlite(connections) => Transaction::sqlite_on(connections).await,
         }
     }

@@ -63,7 +63,7 @@ async fn follow(
         let Ok(received) = timeout(LONGEST_SILENCE, listener.try_recv()).await else {
             let answer = sqlx::query("SELECT 1").execute(&mut listener);
             match timeout(CONNECT_TIMEOUT, answer).await {
-                Ok(answered) => drop(answered?),
+                Ok(answered) => answered.map(|_| ())?,
                 Err(_) => return Ok(()),
             }
             continue;

@@ -7,8 +7,8 @@ mod writer;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,7 +63,9 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .after_release(|connection, _| {
             Box::pin(async move {
                 let answer = timeout(CONNECT_TIMEOUT, connection.ping()).await;
-                answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                answer
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    .map(|()| true)
             })
         })
         .connect_lazy_with(connect.clone());

@@ -128,7 +128,15 @@ async fn transact(
     let known = statements::known(&mut transaction, requests).await?;
     let plan = plan(head, &versions, &known, requests);
     let Some(last) = plan.rows.last() else {
-        transaction.rollback().await?;
+        if plan.repeats() {
+            // The session that stored it may have been ended while it waited for a standby: stored
+            // here, but not there. A commit of our own waits for everything before it.
+            statements::set_head(&mut transaction, head).await?;
+            *stage = Stage::Committing;
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
         return Ok(Committed::from_plan(plan));
     };
     if last.position != head + offered {

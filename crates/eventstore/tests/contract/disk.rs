@@ -70,13 +70,24 @@ async fn a_full_disk_is_told_and_survived() {
     let mut subscription = store.subscribe(Position::START);
     let mut stored = 0;
     for round in 0..times(3, 30) {
-        store.append(one(round, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(round, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
         disk.fill();
         // What is logged already may be overwritten; at some time there is no more.
         let large = NewEvent::new("Large", 1, json!("x".repeat(300_000)));
         let append = eventstore::Append::new(vec![
-            write(format!("large {round}"), ExpectedVersion::NoStream, vec![event(1), large]),
-            write(format!("small {round}"), ExpectedVersion::NoStream, vec![event(2)]),
+            write(
+                format!("large {round}"),
+                ExpectedVersion::NoStream,
+                vec![event(1), large],
+            ),
+            write(
+                format!("small {round}"),
+                ExpectedVersion::NoStream,
+                vec![event(2)],
+            ),
         ]);
         for _ in 0..2 {
             let error = store.append(append.clone()).await.unwrap_err();
@@ -88,13 +99,19 @@ async fn a_full_disk_is_told_and_survived() {
         // Reading goes on, and so does opening.
         assert_eq!(store.head().await.unwrap(), Position(stored + 1));
         let second = database.open().await;
-        assert_eq!(second.read_all(Position(stored), 10).await.unwrap().len(), 1);
+        assert_eq!(
+            second.read_all(Position(stored), 10).await.unwrap().len(),
+            1
+        );
         second.close().await;
         disk.free();
 
         let appended = store.append(append.clone()).await.unwrap();
 
-        assert_eq!((appended.first, appended.already_stored), (Position(stored + 2), false));
+        assert_eq!(
+            (appended.first, appended.already_stored),
+            (Position(stored + 2), false)
+        );
         stored += 4;
         assert_eq!(assert_whole(&database).await.len() as u64, stored);
     }
@@ -112,7 +129,10 @@ async fn a_disk_that_is_full_now_and_then_loses_nothing() {
         poll_interval: std::time::Duration::from_millis(20),
         ..Options::default()
     };
-    let stores = [database.open_with(options.clone()).await, database.open_with(options).await];
+    let stores = [
+        database.open_with(options.clone()).await,
+        database.open_with(options).await,
+    ];
     let load = Load::start(&stores, 6);
     for _ in 0..times(4, 12) {
         load.acknowledged(20).await;
@@ -174,16 +194,20 @@ async fn child() {
     let Ok(folder) = std::env::var(CHILD_FOLDER) else {
         return;
     };
-    let url = format!("sqlite://{}", Path::new(&folder).join("events.db").display());
+    let url = format!(
+        "sqlite://{}",
+        Path::new(&folder).join("events.db").display()
+    );
     let store: Arc<dyn EventStore> = eventstore::open(&url, Options::default()).await.unwrap();
     let large = || NewEvent::new("Large", 1, json!("x".repeat(20_000)));
     let mut stored = 0;
     let mut append;
     let error = loop {
-        append = eventstore::Append::new(vec![write("a", ExpectedVersion::Exact(stored), vec![
-            large(),
-            large(),
-        ])]);
+        append = eventstore::Append::new(vec![write(
+            "a",
+            ExpectedVersion::Exact(stored),
+            vec![large(), large()],
+        )]);
         match store.append(append.clone()).await {
             Ok(_) => stored += 2,
             Err(error) => break error,

@@ -28,7 +28,10 @@ async fn an_empty_append_does_not_wedge_its_stream(database: Arc<Database>) {
             let refused = store.append(Append::new(empty)).await.unwrap_err();
             assert!(matches!(refused, AppendError::Invalid { .. }), "{refused}");
         }
-        let appended = store.append(one("a", ExpectedVersion::Exact(n))).await.unwrap();
+        let appended = store
+            .append(one("a", ExpectedVersion::Exact(n)))
+            .await
+            .unwrap();
         assert_eq!((appended.last.0, appended.versions), (n + 1, vec![n + 1]));
         assert_in_order(&next(&mut subscription, 1).await, n + 1);
     }
@@ -63,7 +66,11 @@ async fn clocks_that_disagree_or_step_back_never_turn_the_order(database: Arc<Da
         }
         expected.extend(vec![at(NOW + i64::from(n == 5)); n + 2]);
     }
-    let times: Vec<_> = all(&*stores[0]).await.iter().map(|event| event.recorded_at).collect();
+    let times: Vec<_> = all(&*stores[0])
+        .await
+        .iter()
+        .map(|event| event.recorded_at)
+        .collect();
     assert_eq!(times, expected);
     assert_whole(&database).await;
 }
@@ -83,7 +90,9 @@ async fn no_event_is_skipped_by_a_moving_high_water_mark() {
     let Some(database) = Database::postgres().await else {
         return;
     };
-    database.run(no_position_is_seen_before_those_below_it).await;
+    database
+        .run(no_position_is_seen_before_those_below_it)
+        .await;
 }
 
 async fn no_position_is_seen_before_those_below_it(database: Arc<Database>) {
@@ -111,7 +120,10 @@ async fn no_position_is_seen_before_those_below_it(database: Arc<Database>) {
             calls.push(tokio::spawn(async move { store.append(append).await }));
             let deadline = tokio::time::Instant::now() + PATIENCE;
             while outside.number(waiting).await < calls.len() as i64 {
-                assert!(tokio::time::Instant::now() < deadline, "{stream} does not wait");
+                assert!(
+                    tokio::time::Instant::now() < deadline,
+                    "{stream} does not wait"
+                );
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
@@ -126,7 +138,10 @@ async fn no_position_is_seen_before_those_below_it(database: Arc<Database>) {
         }
         let seen = next(&mut subscription, 2).await;
         assert_in_order(&seen, before.0 + 1);
-        assert_eq!((&*seen[0].stream.stream_id, &*seen[1].stream.stream_id), ("slow", "fast"));
+        assert_eq!(
+            (&*seen[0].stream.stream_id, &*seen[1].stream.stream_id),
+            ("slow", "fast")
+        );
     }
     assert_whole(&database).await;
 }
@@ -141,7 +156,10 @@ async fn success_that_was_told_survives_a_power_cut_whatever_the_database_prefer
     let database = server.database();
     for n in 0..times(3, 50) {
         let store = database.open().await;
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
         tokio::task::block_in_place(|| {
             server.kill();
             server.start_again();

@@ -76,7 +76,10 @@ fn refused() -> Vec<(&'static str, Append)> {
     let name = |text: &str| NewEvent::new(text, 1, json!(1));
     let event_data = "writes[0].events[0].data";
     let event_metadata = "writes[0].events[0].metadata";
-    let nil = NewEvent { id: Uuid::nil(), ..event(1) };
+    let nil = NewEvent {
+        id: Uuid::nil(),
+        ..event(1)
+    };
     let twice = event(1);
     let many = |events| Append::new(vec![write("bad", ExpectedVersion::Any, events)]);
     vec![
@@ -99,17 +102,38 @@ fn refused() -> Vec<(&'static str, Append)> {
         (event_data, data(nested(101))),
         (event_data, data(nested(300))),
         (event_metadata, metadata(|m| m.actor = Some("\0".into()))),
-        (event_metadata, metadata(|m| m.source_ip = Some("\0".into()))),
+        (
+            event_metadata,
+            metadata(|m| m.source_ip = Some("\0".into())),
+        ),
         (event_metadata, metadata(|m| m.trace_id = Some("\0".into()))),
         ("writes[0].events[0]", data(json!(large))),
-        ("writes[0].events[0]", metadata(|m| m.actor = Some(large.clone()))),
+        (
+            "writes[0].events[0]",
+            metadata(|m| m.actor = Some(large.clone())),
+        ),
         ("writes", many((0..10_001).map(event).collect())),
         ("writes", many(chunks.collect())),
-        ("snapshots[0].format", snapshot(|s| s.format = "js\0on".into())),
-        ("snapshots[0].format", snapshot(|s| s.format = String::new())),
-        ("snapshots[0].key_id", snapshot(|s| s.key_id = Some("\0".into()))),
-        ("snapshots[0].stream_version", snapshot(|s| s.stream_version = u64::MAX)),
-        ("snapshots[0].stream", snapshot(|s| s.stream = stream("b\0"))),
+        (
+            "snapshots[0].format",
+            snapshot(|s| s.format = "js\0on".into()),
+        ),
+        (
+            "snapshots[0].format",
+            snapshot(|s| s.format = String::new()),
+        ),
+        (
+            "snapshots[0].key_id",
+            snapshot(|s| s.key_id = Some("\0".into())),
+        ),
+        (
+            "snapshots[0].stream_version",
+            snapshot(|s| s.stream_version = u64::MAX),
+        ),
+        (
+            "snapshots[0].stream",
+            snapshot(|s| s.stream = stream("b\0")),
+        ),
         ("writes", snapshot(|s| s.data = vec![0; 33 * 1024 * 1024])),
     ]
 }
@@ -126,7 +150,10 @@ async fn what_cannot_be_stored_is_refused_beside_what_can(database: Arc<Database
 
     for (pair, field) in answers.chunks(2).zip(&fields) {
         match &pair[0] {
-            Err(AppendError::Invalid { field: named, message }) => {
+            Err(AppendError::Invalid {
+                field: named,
+                message,
+            }) => {
                 assert_eq!(named, field, "{message}");
                 assert!(!message.is_empty());
             }
@@ -137,7 +164,10 @@ async fn what_cannot_be_stored_is_refused_beside_what_can(database: Arc<Database
     let lines = assert_whole(&database).await;
     assert_eq!(lines.len(), fields.len(), "only the good ones are there");
     let mut outside = database.connect().await;
-    assert_eq!(outside.number("SELECT count(*) FROM event_snapshots").await, 0);
+    assert_eq!(
+        outside.number("SELECT count(*) FROM event_snapshots").await,
+        0
+    );
     outside.close().await;
 }
 
@@ -157,27 +187,47 @@ async fn numbers_come_back_as_they_were(database: Arc<Database>) {
     ];
     // Any bits that are a finite number.
     let random = std::iter::repeat_with(|| Uuid::new_v4().as_u128() as u64).map(f64::from_bits);
-    numbers.extend(random.filter(|n| n.is_finite()).take(times(2000, 9000)).map(Value::from));
+    numbers.extend(
+        random
+            .filter(|n| n.is_finite())
+            .take(times(2000, 9000))
+            .map(Value::from),
+    );
     let written = NewEvent::new("Counted", 1, json!({ "numbers": numbers, "zero": -0.0 }));
     let append = of(written.clone());
     store.append(append.clone()).await.unwrap();
 
     let read = all(&*store).await.remove(0);
-    for (read, written) in read.data["numbers"].as_array().unwrap().iter().zip(&numbers) {
+    for (read, written) in read.data["numbers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(&numbers)
+    {
         assert_eq!(read.to_string(), written.to_string());
     }
     assert_eq!(read.data, written.data);
     assert!(read.data["zero"].as_f64().unwrap().is_sign_negative());
     // What was read says the same as what was written, also to a retry of it.
     assert!(store.append(append).await.unwrap().already_stored);
-    let again = NewEvent { data: read.data, ..written.clone() };
+    let again = NewEvent {
+        data: read.data,
+        ..written.clone()
+    };
     assert!(store.append(of(again)).await.unwrap().already_stored);
     let mut other = written;
-    let last = other.data["numbers"].as_array_mut().unwrap().last_mut().unwrap();
+    let last = other.data["numbers"]
+        .as_array_mut()
+        .unwrap()
+        .last_mut()
+        .unwrap();
     let next = f64::from_bits(last.as_f64().unwrap().to_bits() ^ 1);
     *last = json!(next);
     let refused = store.append(of(other)).await.unwrap_err();
-    assert!(matches!(refused, AppendError::DuplicateEventId { .. }), "{refused}");
+    assert!(
+        matches!(refused, AppendError::DuplicateEventId { .. }),
+        "{refused}"
+    );
     assert_reads(&*store, &assert_whole(&database).await).await;
 }
 
@@ -187,9 +237,33 @@ async fn strange_names_are_names(database: Arc<Database>) {
         .chain([0x2028, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF, 0x1F984, 0x10_FFFF])
         .filter_map(char::from_u32)
         .map(String::from)
-        .chain(["'; DROP TABLE events; --", "%", "null", "1", "01", "1e3", "{}", "[0]", "$1"]
-            .map(String::from))
-        .chain(["e\u{301}", "é", " a", "a ", "\\u0000", "\"", "\\", "x\u{200B}"].map(String::from))
+        .chain(
+            [
+                "'; DROP TABLE events; --",
+                "%",
+                "null",
+                "1",
+                "01",
+                "1e3",
+                "{}",
+                "[0]",
+                "$1",
+            ]
+            .map(String::from),
+        )
+        .chain(
+            [
+                "e\u{301}",
+                "é",
+                " a",
+                "a ",
+                "\\u0000",
+                "\"",
+                "\\",
+                "x\u{200B}",
+            ]
+            .map(String::from),
+        )
         .chain(["\u{1F984}".repeat(128)])
         .collect();
     let names: std::collections::BTreeSet<_> = every.into_iter().collect();
@@ -197,7 +271,11 @@ async fn strange_names_are_names(database: Arc<Database>) {
         let writes = page.iter().map(|name| StreamWrite {
             stream: StreamKey::new("acme", "order", name.as_str()),
             expected: ExpectedVersion::NoStream,
-            events: vec![NewEvent::new("Named", 1, json!({ "name": name, name.as_str(): 1 }))],
+            events: vec![NewEvent::new(
+                "Named",
+                1,
+                json!({ "name": name, name.as_str(): 1 }),
+            )],
         });
         store.append(Append::new(writes.collect())).await.unwrap();
     }
@@ -232,21 +310,36 @@ async fn numbers_beyond_everything_are_beyond_everything(database: Arc<Database>
     let store = database.open().await;
     store.append(one("a", ExpectedVersion::Any)).await.unwrap();
     for beyond in [2, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
-        assert_eq!(store.read_stream(&stream("a"), beyond, 10).await.unwrap(), []);
+        assert_eq!(
+            store.read_stream(&stream("a"), beyond, 10).await.unwrap(),
+            []
+        );
         assert_eq!(store.read_all(Position(beyond), 10).await.unwrap(), []);
         let mut subscription = store.subscribe(Position(beyond));
-        let item = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap();
+        let item = tokio::time::timeout(PATIENCE, subscription.next())
+            .await
+            .unwrap();
         let error = ReadError::AheadOfStore {
             cursor: Position(beyond),
             head: Position(1),
         };
         assert_eq!(item, Some(Err(error)));
         assert_eq!(subscription.next().await, None);
-        let refused = store.append(one("a", ExpectedVersion::Exact(beyond))).await.unwrap_err();
+        let refused = store
+            .append(one("a", ExpectedVersion::Exact(beyond)))
+            .await
+            .unwrap_err();
         assert!(matches!(refused, AppendError::Conflict { .. }), "{refused}");
     }
     assert_eq!(store.read_all(Position::START, 0).await.unwrap(), []);
-    assert_eq!(store.read_all(Position::START, usize::MAX).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .read_all(Position::START, usize::MAX)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 async fn an_append_may_be_as_large_as_allowed(database: Arc<Database>) {
@@ -255,20 +348,38 @@ async fn an_append_may_be_as_large_as_allowed(database: Arc<Database>) {
     // build that is not optimised.
     let chunk = json!("\u{1}".repeat(170_000));
     let events = (0..times(4, 8)).map(|_| NewEvent::new("Large", 1, chunk.clone()));
-    let large = Append::new(vec![write("large", ExpectedVersion::NoStream, events.collect())]);
-    let many = write("many", ExpectedVersion::NoStream, (0..10_000).map(event).collect());
+    let large = Append::new(vec![write(
+        "large",
+        ExpectedVersion::NoStream,
+        events.collect(),
+    )]);
+    let many = write(
+        "many",
+        ExpectedVersion::NoStream,
+        (0..10_000).map(event).collect(),
+    );
     for append in [large, Append::new(vec![many])] {
         let first = store.append(append.clone()).await.unwrap();
         let again = store.append(append).await.unwrap();
         assert_eq!((again.last, again.already_stored), (first.last, true));
     }
     assert_eq!(assert_whole(&database).await.len(), 10_000 + times(4, 8));
-    assert_eq!(store.read_all(Position::START, 1).await.unwrap()[0].data, chunk);
+    assert_eq!(
+        store.read_all(Position::START, 1).await.unwrap()[0].data,
+        chunk
+    );
 }
 
 // Whoever writes past the store: reading says where and what, and what is whole can still be read.
 async fn what_was_stored_by_nobody_is_corrupt(database: Arc<Database>) {
-    for broken in ["data = '{\"n\":1e400}'", "metadata = '7'", "schema_version = -1"] {
+    let deep = format!("data = '{}{}'", "[".repeat(200), "]".repeat(200));
+    for broken in [
+        "data = '{\"n\":1e400}'",
+        "data = '\"\\ud800\"'",
+        &deep,
+        "metadata = '7'",
+        "schema_version = -1",
+    ] {
         let store = database.open().await;
         let before = store.head().await.unwrap();
         for _ in 0..2 {
@@ -289,7 +400,9 @@ async fn what_was_stored_by_nobody_is_corrupt(database: Arc<Database>) {
         assert!(message.contains(column), "{message}");
         assert_eq!(store.read_all(Position(at), 10).await.unwrap().len(), 1);
         let mut subscription = store.subscribe(before);
-        let item = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap();
+        let item = tokio::time::timeout(PATIENCE, subscription.next())
+            .await
+            .unwrap();
         assert_eq!(item, Some(Err(error)));
         if let Outside::Sqlite(_) = outside {
             outside.close().await;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use eventstore::{
-    Append, EventStore, ExpectedVersion, NewEvent, Options, Position, SnapshotRecord, StreamWrite,
+    Append, ExpectedVersion, NewEvent, Options, Position, SnapshotRecord, StreamWrite,
 };
 use futures::StreamExt;
 use serde_json::json;
@@ -70,7 +70,13 @@ async fn when_one_of_two_replicas_is_killed_the_other_goes_on(database: Arc<Data
 
     assert_acknowledged(&lines, &acknowledged);
     let log = lines.iter().map(|line| (line.position, line.id));
-    assert!(survivor.seen.iter().copied().eq(log.take(survivor.seen.len())));
+    assert!(
+        survivor
+            .seen
+            .iter()
+            .copied()
+            .eq(log.take(survivor.seen.len()))
+    );
 }
 
 /// Every append is there as a whole or not at all, and all that were acknowledged are there.
@@ -85,7 +91,10 @@ fn assert_acknowledged(lines: &[Line], acknowledged: &BTreeSet<Uuid>) {
         assert_eq!(lines.len(), 3, "half of {append} is there");
         assert_eq!(lines[2].position, lines[0].position + 2);
     }
-    let lost: Vec<_> = acknowledged.iter().filter(|id| !appends.contains_key(id)).collect();
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|id| !appends.contains_key(id))
+        .collect();
     assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
 }
 

@@ -72,7 +72,10 @@ impl Load {
                 while let Some(item) = subscription.next().await {
                     seen.push(item.unwrap());
                     // The last event of all is one that nobody else writes.
-                    if seen.last().is_some_and(|event| event.stream.stream_id == "end") {
+                    if seen
+                        .last()
+                        .is_some_and(|event| event.stream.stream_id == "end")
+                    {
                         break;
                     }
                 }
@@ -105,7 +108,11 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         let writers = tokio::time::timeout(2 * PATIENCE, self.writers.join_all()).await;
         let writers = writers.expect("the writers do not end");
-        let end = Append::new(vec![write("end", ExpectedVersion::NoStream, vec![event(0)])]);
+        let end = Append::new(vec![write(
+            "end",
+            ExpectedVersion::NoStream,
+            vec![event(0)],
+        )]);
         insist(&*self.stores[0], &end, &self.told).await;
         let mut acknowledged: BTreeSet<Uuid> = writers.into_iter().flatten().collect();
         acknowledged.extend(ids(&end));
@@ -120,7 +127,11 @@ impl Load {
             let seen = tokio::time::timeout(2 * PATIENCE, follower).await;
             let seen = seen.expect("a subscriber hangs").unwrap();
             assert_in_order(&seen, 1);
-            assert!(seen.iter().map(|event| event.id).eq(lines.iter().map(|line| line.id)));
+            assert!(
+                seen.iter()
+                    .map(|event| event.id)
+                    .eq(lines.iter().map(|line| line.id))
+            );
         }
         eprintln!("{:?}, {} events", self.told, lines.len());
     }

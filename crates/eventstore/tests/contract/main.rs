@@ -26,6 +26,7 @@ mod input;
 mod kill;
 mod lane;
 mod load;
+mod model;
 mod order;
 mod outage;
 mod proof;

@@ -29,7 +29,10 @@ async fn readers_follow_sixteen_writers_whatever_else_goes_on(database: Arc<Data
         poll_interval: Duration::from_millis(20),
         ..Options::default()
     };
-    let stores = [database.open_with(options.clone()).await, database.open_with(options).await];
+    let stores = [
+        database.open_with(options.clone()).await,
+        database.open_with(options).await,
+    ];
     let mut outside = database.connect().await;
     outside.execute("CREATE TABLE elsewhere (n bigint)").await;
     if on_postgres {
@@ -66,7 +69,10 @@ async fn readers_follow_sixteen_writers_whatever_else_goes_on(database: Arc<Data
     }
     let polled = futures::future::join_all(pollers).await;
     load.stop_and_check(&database).await;
-    let log = stores[0].read_all(Position::START, usize::MAX).await.unwrap();
+    let log = stores[0]
+        .read_all(Position::START, usize::MAX)
+        .await
+        .unwrap();
     for seen in polled {
         let seen = seen.unwrap();
         assert!(seen.len() > 200, "{}", seen.len());

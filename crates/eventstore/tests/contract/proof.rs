@@ -105,7 +105,11 @@ pub(crate) async fn assert_whole(database: &Database) -> Vec<Line> {
     outside.close().await;
 
     assert_eq!(unfounded, 0, "snapshots of versions that do not exist");
-    assert_eq!(head, lines.len() as i64, "the head is not the last position");
+    assert_eq!(
+        head,
+        lines.len() as i64,
+        "the head is not the last position"
+    );
     assert_chained(&lines);
     lines
 }
@@ -147,7 +151,14 @@ fn seal(line: &Line, previous: [u8; 32]) -> [u8; 32] {
     bytes.extend(line.id.as_bytes());
     let [tenant, stream_type, stream_id] = &line.stream;
     let (data, metadata) = (&line.data, &line.metadata);
-    for text in [tenant, stream_type, stream_id, &line.event_type, data, metadata] {
+    for text in [
+        tenant,
+        stream_type,
+        stream_id,
+        &line.event_type,
+        data,
+        metadata,
+    ] {
         bytes.extend((text.len() as u64).to_be_bytes());
         bytes.extend(text.bytes());
     }

@@ -83,7 +83,11 @@ impl Server {
             }
             // Processes of the killed server may still be there.
             let log = || std::fs::read_to_string(&log).unwrap_or_default();
-            assert!(Instant::now() < deadline, "the server does not start: {}", log());
+            assert!(
+                Instant::now() < deadline,
+                "the server does not start: {}",
+                log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -151,7 +155,10 @@ impl Drop for Server {
         if self.data().join("postmaster.pid").exists() {
             self.thaw();
             let mut stop = self.program("pg_ctl");
-            output(stop.args(["stop", "-w", "-m", "immediate", "-D"]).arg(self.data()));
+            output(
+                stop.args(["stop", "-w", "-m", "immediate", "-D"])
+                    .arg(self.data()),
+            );
         }
     }
 }

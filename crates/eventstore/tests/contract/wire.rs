@@ -53,7 +53,10 @@ async fn commits_break(database: &Database, fault: Fault, stored: bool) {
         let appended = store.append(append).await.unwrap();
 
         assert_eq!(appended.already_stored, stored);
-        assert_eq!((appended.first, appended.last.0), (appended.last, n as u64 + 1));
+        assert_eq!(
+            (appended.first, appended.last.0),
+            (appended.last, n as u64 + 1)
+        );
         assert_eq!(appended.versions, [1]);
     }
     assert_eq!(assert_whole(database).await.len(), times(20, 500));
@@ -118,7 +121,11 @@ async fn connections_that_fall_silent_are_given_up(database: Arc<Database>) {
 
 async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<Database>) {
     let mut outside = database.connect().await;
-    if outside.number("SELECT current_setting('server_version_num')::bigint").await < 140_000 {
+    if outside
+        .number("SELECT current_setting('server_version_num')::bigint")
+        .await
+        < 140_000
+    {
         return;
     }
     let prefer = "DO $$ BEGIN EXECUTE \
@@ -128,7 +135,10 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
     let writers = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
         AND pid <> pg_backend_pid() AND query NOT LIKE 'LISTEN%'";
     for n in 0..5 {
-        store.append(one(n, ExpectedVersion::NoStream)).await.unwrap();
+        store
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
         while outside.number(writers).await > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
