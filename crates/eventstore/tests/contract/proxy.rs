@@ -23,9 +23,17 @@ pub(crate) enum Fault {
     AfterCommit,
     /// New connections carry a random number of bytes, then none for a moment, then they are cut.
     AnyByte,
+    /// A connection carries nothing any more from where it was to carry a new statement that reads.
+    SilentRead,
     /// The connections that are there now carry nothing any more, and nobody is told.
     Silence,
 }
+
+/// Longer than any test takes; the sockets stay open.
+const SILENCE: Duration = Duration::from_secs(3600);
+
+/// Part of the statement that reads the log.
+const READ: &[u8] = b"ORDER BY position LIMIT $3";
 
 pub(crate) struct Proxy {
     fault: watch::Sender<Fault>,
@@ -53,7 +61,7 @@ impl Proxy {
                 let server = TcpStream::connect(&server).await.unwrap();
                 let (fault, cuts) = (fault.clone(), Arc::clone(&cuts));
                 tokio::spawn(async move {
-                    if relay(client, server, fault).await.is_none() {
+                    if relay(client, server, fault, &cuts).await.is_none() {
                         cuts.fetch_add(1, Ordering::Relaxed);
                     }
                 });
@@ -81,7 +89,7 @@ impl Proxy {
         self.fault.send_replace(fault);
     }
 
-    /// How many connections were cut so far.
+    /// How many connections were cut or silenced amid a read so far.
     pub(crate) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
     }
@@ -92,6 +100,7 @@ async fn relay(
     mut client: TcpStream,
     mut server: TcpStream,
     mut fault: watch::Receiver<Fault>,
+    cuts: &AtomicUsize,
 ) -> Option<()> {
     let mut left = usize::MAX;
     if *fault.borrow() == Fault::AnyByte {
@@ -104,8 +113,7 @@ async fn relay(
         let now = *fault.borrow_and_update();
         spared &= now == Fault::Silence;
         if now == Fault::Silence && !spared {
-            // For longer than any test; the sockets stay open.
-            tokio::time::sleep(Duration::from_secs(3600)).await;
+            tokio::time::sleep(SILENCE).await;
         }
         tokio::select! {
             Ok(()) = fault.changed() => {}
@@ -114,6 +122,11 @@ async fn relay(
                 let Some(bytes) = carried else { return Some(()) };
                 let sent = &up[..bytes.min(left)];
                 let commits = sent.windows(7).any(|window| window == b"COMMIT\0");
+                let reads = sent.windows(READ.len()).any(|window| window == READ);
+                if reads && now == Fault::SilentRead {
+                    cuts.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(SILENCE).await;
+                }
                 if commits && now == Fault::BeforeCommit {
                     return None;
                 }

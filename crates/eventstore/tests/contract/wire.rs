@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{AppendError, EventStore, ExpectedVersion, Options};
+use eventstore::{AppendError, EventStore, ExpectedVersion, Options, Position};
 
-use crate::database::{Database, postgres_only};
+use crate::database::{Database, PATIENCE, postgres_only};
 use crate::load::Load;
 use crate::proof::{assert_whole, is_long, times};
 use crate::proxy::{Fault, Proxy};
-use crate::samples::one;
+use crate::samples::{next, one};
 
 postgres_only!(
     a_commit_whose_answer_is_lost_is_found_by_its_repetition,
@@ -17,6 +17,8 @@ postgres_only!(
     connections_that_break_at_any_byte_lose_nothing,
     sessions_that_are_ended_at_any_moment_lose_nothing,
     connections_that_fall_silent_are_given_up,
+    a_read_that_is_never_answered_is_begun_anew,
+    a_reader_that_leaves_a_silent_connection_gives_its_place_back,
     a_session_that_the_server_ends_for_idling_is_not_noticed,
 );
 
@@ -117,6 +119,54 @@ async fn connections_that_fall_silent_are_given_up(database: Arc<Database>) {
         proxy.set(Fault::None);
     }
     load.stop_and_check(&database).await;
+}
+
+// Takes as long as the store waits for an answer.
+async fn a_read_that_is_never_answered_is_begun_anew(database: Arc<Database>) {
+    if !is_long() {
+        return;
+    }
+    let proxy = Proxy::before(&database).await;
+    let store = open(&proxy.database(&database)).await;
+    store.append(one("a", ExpectedVersion::Any)).await.unwrap();
+    proxy.set(Fault::SilentRead);
+    let mut subscription = store.subscribe(Position::START);
+    let event = next(&mut subscription, 1);
+    let heal = async {
+        silenced(&proxy).await;
+        proxy.set(Fault::None);
+    };
+    let (events, ()) = tokio::join!(event, heal);
+    assert_eq!(events.len(), 1);
+}
+
+async fn a_reader_that_leaves_a_silent_connection_gives_its_place_back(database: Arc<Database>) {
+    let proxy = Proxy::before(&database).await;
+    let options = Options {
+        read_connections: 1,
+        ..Options::default()
+    };
+    let store = proxy.database(&database).open_with(options).await;
+    proxy.set(Fault::SilentRead);
+    tokio::select! {
+        read = store.read_all(Position::START, 10) => panic!("{read:?}"),
+        () = silenced(&proxy) => {}
+    }
+    proxy.set(Fault::None);
+
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while let Err(error) = store.read_all(Position::START, 10).await {
+        assert!(tokio::time::Instant::now() < deadline, "{error}");
+    }
+}
+
+/// Waits until a connection of the proxy is cut or silent.
+async fn silenced(proxy: &Proxy) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while proxy.cuts() == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "nothing is read");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<Database>) {
