@@ -193,5 +193,9 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+    // Sessions of the test idle, too.
+    outside
+        .execute(&prefer.replace("SET", "RESET").replace(" = ''20ms''", ""))
+        .await;
     assert_eq!(assert_whole(&database).await.len(), 5);
 }
