@@ -65,57 +65,45 @@ async fn a_full_disk_is_told_and_survived() {
     let Some(disk) = Disk::mount("12m") else {
         return;
     };
+    for _ in 0..times(3, 30) {
+        fill_and_free(&disk).await;
+    }
+}
+
+/// With a new database each time: a log that has grown is written over before the disk is asked.
+async fn fill_and_free(disk: &Disk) {
     let database = disk.database();
     let store = database.open().await;
     let mut subscription = store.subscribe(Position::START);
-    let mut stored = 0;
-    for round in 0..times(3, 30) {
-        store
-            .append(one(round, ExpectedVersion::NoStream))
-            .await
-            .unwrap();
-        disk.fill();
-        // What is logged already may be overwritten; at some time there is no more.
-        let large = NewEvent::new("Large", 1, json!("x".repeat(300_000)));
-        let append = eventstore::Append::new(vec![
-            write(
-                format!("large {round}"),
-                ExpectedVersion::NoStream,
-                vec![event(1), large],
-            ),
-            write(
-                format!("small {round}"),
-                ExpectedVersion::NoStream,
-                vec![event(2)],
-            ),
-        ]);
-        for _ in 0..2 {
-            let error = store.append(append.clone()).await.unwrap_err();
-            let AppendError::Unavailable { message } = &error else {
-                panic!("{error}")
-            };
-            assert!(message.contains("full"), "{message}");
-        }
-        // Reading goes on, and so does opening.
-        assert_eq!(store.head().await.unwrap(), Position(stored + 1));
-        let second = database.open().await;
-        assert_eq!(
-            second.read_all(Position(stored), 10).await.unwrap().len(),
-            1
-        );
-        second.close().await;
-        disk.free();
-
-        let appended = store.append(append.clone()).await.unwrap();
-
-        assert_eq!(
-            (appended.first, appended.already_stored),
-            (Position(stored + 2), false)
-        );
-        stored += 4;
-        assert_eq!(assert_whole(&database).await.len() as u64, stored);
+    let first = one("first", ExpectedVersion::NoStream);
+    store.append(first).await.unwrap();
+    disk.fill();
+    let large = NewEvent::new("Large", 1, json!("x".repeat(800_000)));
+    let small = write("small", ExpectedVersion::NoStream, vec![event(2)]);
+    let append = eventstore::Append::new(vec![
+        write("large", ExpectedVersion::NoStream, vec![event(1), large]),
+        small,
+    ]);
+    for _ in 0..2 {
+        let error = store.append(append.clone()).await.unwrap_err();
+        let AppendError::Unavailable { message } = &error else {
+            panic!("{error}")
+        };
+        assert!(message.contains("full"), "{message}");
     }
-    next(&mut subscription, stored as usize).await;
+    // Reading goes on, and so does opening.
+    assert_eq!(store.head().await.unwrap(), Position(1));
+    let second = database.open().await;
+    assert_eq!(second.read_all(Position::START, 10).await.unwrap().len(), 1);
+    second.close().await;
+    disk.free();
+
+    let appended = store.append(append).await.unwrap();
+
+    let told = (appended.first, appended.last, appended.already_stored);
+    assert_eq!(told, (Position(2), Position(4), false));
+    assert_eq!(assert_whole(&database).await.len(), 4);
+    next(&mut subscription, 4).await;
     store.close().await;
 }
 
