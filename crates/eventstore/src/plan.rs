@@ -52,6 +52,12 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// Whether somebody is told that an append is stored already.
+    pub(crate) fn repeats(&self) -> bool {
+        let mut decisions = self.decisions.iter();
+        decisions.any(|decision| matches!(decision, Decision::AlreadyStored(_)))
+    }
+
     /// Snapshots that go with what is to be written.
     pub(crate) fn snapshots<'r>(
         &self,

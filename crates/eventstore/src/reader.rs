@@ -78,6 +78,11 @@ pub(crate) async fn read_stream(
           WHERE tenant = $1 AND stream_type = $2 AND stream_id = $3 AND stream_version > $4 \
           ORDER BY stream_version LIMIT $5"
     );
+    // PostgreSQL refuses to be asked for what it cannot store.
+    let parts = [&stream.tenant, &stream.stream_type, &stream.stream_id];
+    if parts.into_iter().any(|part| part.contains('\0')) {
+        return Ok(Vec::new());
+    }
     let arguments = arguments![
         stream.tenant.as_str(),
         stream.stream_type.as_str(),

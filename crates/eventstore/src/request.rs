@@ -13,6 +13,7 @@ use crate::snapshot::SnapshotRecord;
 /// PostgreSQL.
 const MAX_NAME_BYTES: usize = 128;
 const MAX_STREAM_ID_BYTES: usize = 512;
+const MAX_KEY_ID_BYTES: usize = 512;
 
 /// A reader refuses JSON nested deeper than 128 levels (`serde_json`); what is written must be
 /// readable, also inside an envelope or two.
@@ -170,6 +171,10 @@ fn check_snapshot(
         let message = "its stream is not written by this append";
         return Err(invalid(format!("{at}.stream"), message));
     };
+    check_name(&format!("{at}.format"), &snapshot.format, MAX_NAME_BYTES)?;
+    if let Some(key_id) = &snapshot.key_id {
+        check_name(&format!("{at}.key_id"), key_id, MAX_KEY_ID_BYTES)?;
+    }
     let before = match write.expected {
         ExpectedVersion::NoStream => 0,
         ExpectedVersion::Exact(version) => version,

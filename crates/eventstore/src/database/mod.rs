@@ -8,6 +8,7 @@ mod session;
 mod transaction;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
@@ -17,6 +18,47 @@ use sqlx::sqlite::SqlitePool;
 pub(crate) use row::{Row, from_microseconds};
 pub(crate) use session::{Argument, Session, arguments};
 pub use transaction::Transaction;
+
+/// Longest waits for an answer of PostgreSQL. Behind the `statement_timeout` of its sessions, so that
+/// they end the wait for a server that is frozen or cut off without a word, and nothing else.
+const READ_TIMEOUT: Duration = Duration::from_secs(35);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(70);
+
+/// Gives a wait for PostgreSQL an end. The connection is of no use afterwards.
+async fn in_time<T>(
+    longest: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(longest, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// A connection of the reading pool. One that is dropped amid a statement is closed: the pool would
+/// wait for the statement, and for ever when the connection fell silent.
+struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    async fn fetch(
+        &mut self,
+        sql: Sql<'_>,
+        arguments: Vec<Argument>,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let connection = self.0.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let rows = Session::Postgres(connection).fetch(sql, arguments).await;
+        self.0 = None;
+        rows
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
+    }
+}
 
 /// One statement, in the words of each database.
 #[derive(Debug, Clone)]
@@ -96,7 +138,9 @@ impl Database {
     /// Those of the driver, e.g. when the database does not answer.
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         match &self.0 {
-            Kind::Postgres { writing, .. } => Transaction::postgres_on(writing).await,
+            Kind::Postgres { writing, .. } => {
+                in_time(WRITE_TIMEOUT, Transaction::postgres_on(writing)).await
+            }
             Kind::Sqlite(connections) => Transaction::sqlite_on(connections).await,
         }
     }
@@ -110,19 +154,16 @@ impl Database {
         match &self.0 {
             Kind::Postgres { reading, .. } => {
                 let sql = sql.into();
-                let mut connection = reading.acquire().await?;
-                let rows = Session::Postgres(&mut connection)
-                    .fetch(sql.clone(), arguments.clone())
-                    .await;
-                match rows {
+                let mut lent = Lent(Some(reading.acquire().await?));
+                let rows = lent.fetch(sql.clone(), arguments.clone());
+                match in_time(READ_TIMEOUT, rows).await {
                     Err(error) if is_broken(&error) => drop(error),
                     rows => return rows,
                 }
-                drop(connection);
-                let mut connection = living(reading).await?;
-                Session::Postgres(&mut connection)
-                    .fetch(sql, arguments)
-                    .await
+                drop(lent);
+                let living = in_time(READ_TIMEOUT, living(reading)).await?;
+                let mut lent = Lent(Some(living));
+                in_time(READ_TIMEOUT, lent.fetch(sql, arguments)).await
             }
             Kind::Sqlite(SqliteConnections { reading, .. }) => {
                 let mut connection = reading.acquire().await?;
@@ -179,6 +220,9 @@ fn is_broken(error: &sqlx::Error) -> bool {
     match state.as_deref() {
         // The server shuts down, crashed, or ended the session.
         Some(state) => matches!(state, "57P01" | "57P02" | "57P05" | "25P03"),
-        None => matches!(error, sqlx::Error::Io(_)),
+        // A server that was waited for long enough is not waited for a second time.
+        None => {
+            matches!(error, sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::TimedOut)
+        }
     }
 }

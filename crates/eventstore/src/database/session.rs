@@ -6,7 +6,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Row, Sql};
+use super::{Row, Sql, WRITE_TIMEOUT, in_time};
 
 /// A value that is bound to a statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,8 @@ impl Session<'_> {
             Self::Postgres(connection) => {
                 let query = sqlx::query(AssertSqlSafe(sql.postgres.into_owned()));
                 let rows = bind_postgres(query, arguments).fetch_all(&mut **connection);
-                Ok(rows.await?.into_iter().map(Row::Postgres).collect())
+                let rows = in_time(WRITE_TIMEOUT, rows).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
             }
             Self::Sqlite(connection) => {
                 let query = sqlx::query(AssertSqlSafe(sql.sqlite.into_owned()));
@@ -104,7 +105,7 @@ impl Session<'_> {
             Self::Postgres(connection) => {
                 let query = sqlx::query(AssertSqlSafe(sql.postgres.into_owned()));
                 let done = bind_postgres(query, arguments).execute(&mut **connection);
-                Ok(done.await?.rows_affected())
+                Ok(in_time(WRITE_TIMEOUT, done).await?.rows_affected())
             }
             Self::Sqlite(connection) => {
                 let query = sqlx::query(AssertSqlSafe(sql.sqlite.into_owned()));

@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgConnection, PgPool, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
-use super::{Session, SqliteConnections};
+use super::{Session, SqliteConnections, WRITE_TIMEOUT, in_time};
 
 /// A transaction on the store's database; rolled back when it is dropped.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Transaction {
     /// connection, that nobody knows.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self.0 {
-            Inner::Postgres(transaction) => transaction.commit().await,
+            Inner::Postgres(transaction) => in_time(WRITE_TIMEOUT, transaction.commit()).await,
             Inner::Sqlite(transaction) => transaction.commit().await,
         }
     }
@@ -85,7 +85,7 @@ impl Transaction {
     /// Those of the driver; nothing is committed then, either.
     pub async fn rollback(self) -> Result<(), sqlx::Error> {
         match self.0 {
-            Inner::Postgres(transaction) => transaction.rollback().await,
+            Inner::Postgres(transaction) => in_time(WRITE_TIMEOUT, transaction.rollback()).await,
             Inner::Sqlite(transaction) => transaction.rollback().await,
         }
     }

@@ -3,24 +3,29 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::time::timeout;
 
-use super::{CHANNEL, CONNECT_TIMEOUT};
+use super::CONNECT_TIMEOUT;
 use crate::event::Position;
 use crate::head::Head;
 use crate::reader::Reader;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long to take silence for peace, until the server is asked whether it is still there.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+
 /// Listens for ever; reconnects after a pause. What is missed meanwhile, the poll finds.
 pub(super) async fn listen(
     connect: PgConnectOptions,
+    channel: String,
     reader: Reader,
     head: Head,
     first_pause: Duration,
 ) {
     let mut pause = first_pause;
     loop {
-        match follow(&connect, &reader, &head, || pause = first_pause).await {
+        match follow(&connect, &channel, &reader, &head, || pause = first_pause).await {
             Ok(()) => tracing::info!("the connection that listens for events was lost"),
             Err(error) => tracing::warn!(%error, "cannot listen for events, polling meanwhile"),
         }
@@ -32,6 +37,7 @@ pub(super) async fn listen(
 /// Listens until the connection is lost.
 async fn follow(
     connect: &PgConnectOptions,
+    channel: &str,
     reader: &Reader,
     head: &Head,
     connected: impl FnOnce(),
@@ -47,17 +53,27 @@ async fn follow(
     let mut listener = PgListener::connect_with(&pool).await?;
     // A reconnection must show, so that the pause and the log apply to it.
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    listener.listen(channel).await?;
     connected();
     // What was committed before the server knew that we listen was not announced to us.
     if let Ok(position) = reader.head().await {
         head.advance(position);
     }
-    while let Some(notification) = listener.try_recv().await? {
+    loop {
+        let Ok(received) = timeout(LONGEST_SILENCE, listener.try_recv()).await else {
+            let answer = sqlx::query("SELECT 1").execute(&mut listener);
+            match timeout(CONNECT_TIMEOUT, answer).await {
+                Ok(answered) => answered.map(|_| ())?,
+                Err(_) => return Ok(()),
+            }
+            continue;
+        };
+        let Some(notification) = received? else {
+            return Ok(());
+        };
         match notification.payload().parse() {
             Ok(position) => head.advance(Position(position)),
-            Err(_) => tracing::warn!(channel = CHANNEL, "a foreign notification on our channel"),
+            Err(_) => tracing::warn!(channel, "a foreign notification on our channel"),
         }
     }
-    Ok(())
 }

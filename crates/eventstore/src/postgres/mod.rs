@@ -12,9 +12,12 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use crate::backend::LANE;
 use crate::database::Database;
 use crate::error::OpenError;
 use crate::head::Head;
@@ -25,8 +28,11 @@ use crate::replica::{ASK_TIMEOUT, Replica};
 use crate::store::Store;
 use writer::PostgresWriter;
 
-/// Channel of the notifications; their payload is the new head. Channels belong to one database.
-const CHANNEL: &str = "eventstore_lane_0";
+/// Channel of the notifications; their payload is the new head. Channels belong to one database, in
+/// which several stores may lie: the position of another one must not be taken for our own.
+fn channel(store: Uuid) -> String {
+    format!("eventstore_{}_{LANE}", store.simple())
+}
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,7 +87,16 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
             })
         })
         .connect_lazy_with(connect.clone());
+    // A connection that fell silent within a transaction is not waited for when it is given back.
     let writing = pool(options.write_connections, WRITING_SESSION, CONNECT_TIMEOUT)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let answer = timeout(CONNECT_TIMEOUT, connection.ping()).await;
+                answer
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    .map(|()| true)
+            })
+        })
         .connect_lazy_with(connect.clone());
     let reader = Reader::new(Database::postgres(reading, writing));
     let id = identity::prepare(reader.database())
@@ -114,6 +129,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     }
     let listen = listener::listen(
         connect.clone(),
+        channel(id),
         reader.clone(),
         head.clone(),
         options.poll_interval.min(LONGEST_FIRST_PAUSE),
@@ -122,7 +138,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     tasks.spawn(async move {
         until.run_until_cancelled(listen).await;
     });
-    let writer = PostgresWriter::new(connect);
+    let writer = PostgresWriter::new(connect, channel(id));
     Ok(Store::start(
         id, writer, reader, head, options, tasks, cancelled,
     ))
@@ -181,7 +197,7 @@ async fn migrate(connect: &PgConnectOptions) -> Result<(), OpenError> {
 }
 
 async fn connect_in_time(connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, connect.connect()).await {
+    match timeout(CONNECT_TIMEOUT, connect.connect()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Transaction};
 use time::OffsetDateTime;
 
-use super::{CHANNEL, copy};
+use super::copy;
 use crate::backend::{LANE, to_i64};
 use crate::chain::{ChainEnd, microseconds};
 use crate::plan::Row;
@@ -50,14 +50,15 @@ pub(super) async fn store_and_notify(
     rows: &[Row<'_>],
     links: &[ChainEnd],
     recorded_at: OffsetDateTime,
+    channel: &str,
 ) -> Result<(), sqlx::Error> {
     let head = rows.last().map_or(0, |row| row.position);
     if rows.len() < copy::WORTHWHILE {
-        return insert_and_notify(connection, rows, links, recorded_at, head).await;
+        return insert_and_notify(connection, rows, links, recorded_at, channel).await;
     }
     copy::store(connection, rows, links, recorded_at).await?;
     sqlx::query("SELECT pg_notify($1, $2)")
-        .bind(CHANNEL)
+        .bind(channel)
         .bind(head.to_string())
         .execute(connection)
         .await?;
@@ -69,11 +70,12 @@ async fn insert_and_notify(
     rows: &[Row<'_>],
     links: &[ChainEnd],
     recorded_at: OffsetDateTime,
-    head: u64,
+    channel: &str,
 ) -> Result<(), sqlx::Error> {
     fn column<'a, T>(rows: &'a [Row<'a>], of: impl Fn(&'a Row<'a>) -> T) -> Vec<T> {
         rows.iter().map(of).collect()
     }
+    let head = rows.last().map_or(0, |row| row.position);
     sqlx::query(
         "WITH stored AS ( \
            INSERT INTO events (lane, recorded_at, position, event_id, tenant, stream_type, \
@@ -112,7 +114,7 @@ async fn insert_and_notify(
             .map(|link| link.hash.0.as_slice())
             .collect::<Vec<_>>(),
     )
-    .bind(CHANNEL)
+    .bind(channel)
     .bind(head.to_string())
     .execute(connection)
     .await?;

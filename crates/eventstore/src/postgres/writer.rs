@@ -32,6 +32,8 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub(super) struct PostgresWriter {
     connect: PgConnectOptions,
+    /// Where commits are announced.
+    channel: String,
     /// Kept from group to group; none after a failure.
     connection: Option<PgConnection>,
 }
@@ -46,9 +48,10 @@ enum Stage {
 }
 
 impl PostgresWriter {
-    pub(super) fn new(connect: PgConnectOptions) -> Self {
+    pub(super) fn new(connect: PgConnectOptions, channel: String) -> Self {
         Self {
             connect,
+            channel,
             connection: None,
         }
     }
@@ -80,7 +83,7 @@ impl Writer for PostgresWriter {
     ) -> Result<Committed, CommitFailure> {
         let mut connection = self.connection().await?;
         let mut stage = Stage::Beginning;
-        let transaction = transact(&mut connection, requests, now, &mut stage);
+        let transaction = transact(&mut connection, requests, now, &self.channel, &mut stage);
         let outcome = tokio::time::timeout(GROUP_TIMEOUT, transaction).await;
         match (outcome, stage) {
             (Ok(Ok(committed)), _) => {
@@ -118,6 +121,7 @@ async fn transact(
     connection: &mut PgConnection,
     requests: &[Request],
     now: OffsetDateTime,
+    channel: &str,
     stage: &mut Stage,
 ) -> Result<Committed, sqlx::Error> {
     let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
@@ -128,7 +132,15 @@ async fn transact(
     let head = known.head.saturating_sub(offered);
     let plan = plan(head, &known.versions, &known.events, requests);
     let Some(last) = plan.rows.last() else {
-        transaction.rollback().await?;
+        if plan.repeats() {
+            // The session that stored it may have been ended while it waited for a standby: stored
+            // here, but not there. A commit of our own waits for everything before it.
+            statements::set_head(&mut transaction, head).await?;
+            *stage = Stage::Committing;
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
         return Ok(Committed::from_plan(plan));
     };
     if last.position != known.head {
@@ -139,7 +151,8 @@ async fn transact(
     for snapshot in plan.snapshots(requests) {
         snapshot::save(&mut session, snapshot).await?;
     }
-    statements::store_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
+    statements::store_and_notify(&mut transaction, &plan.rows, &links, recorded_at, channel)
+        .await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
     Ok(Committed::from_plan(plan))
@@ -160,10 +173,15 @@ fn before_commit(error: &sqlx::Error) -> CommitFailure {
     match state.get(..2) {
         // Data exception, integrity constraint violation, program limit exceeded.
         Some("22" | "23" | "54") => CommitFailure::Refused { message },
-        // Serialization failure or deadlock; connection exception; the server shuts down or cut
-        // the session off.
+        // Serialization failure or deadlock; connection exception.
         Some("40" | "08") => CommitFailure::Interrupted { message },
-        _ if matches!(state.as_str(), "57P01" | "57P02" | "25P03") => {
+        // The server shuts down, or ended the session: for idling outside (57P05) or inside of a
+        // transaction, or for one that took long.
+        _ if matches!(
+            state.as_str(),
+            "57P01" | "57P02" | "57P05" | "25P03" | "25P04"
+        ) =>
+        {
             CommitFailure::Interrupted { message }
         }
         _ => CommitFailure::Unavailable { message },

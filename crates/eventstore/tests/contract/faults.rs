@@ -17,6 +17,7 @@ postgres_only!(
     appends_work_whatever_isolation_the_database_prefers,
     a_commit_that_breaks_off_is_unknown_and_can_be_repeated,
     a_serialization_failure_is_tried_again,
+    each_store_of_a_database_listens_to_itself_alone,
 );
 
 // As it does when the disk is full, which is harder to come by.
@@ -203,6 +204,38 @@ async fn appends_work_whatever_isolation_the_database_prefers(database: Arc<Data
         answer.unwrap();
     }
     assert_in_order(&all(&*stores[0]).await, 1);
+}
+
+// Stores may lie in several schemas of a database, where notifications know nothing of schemas. A
+// position of another store would be taken for one of our own that cannot be read.
+async fn each_store_of_a_database_listens_to_itself_alone(database: Arc<Database>) {
+    let mut outside = database.connect().await;
+    outside.execute("CREATE SCHEMA other").await;
+    let url = database.url();
+    let more = if url.contains('?') { '&' } else { '?' };
+    let other = format!("{url}{more}options=-csearch_path%3Dother");
+    let other = eventstore::open(&other, Options::default()).await.unwrap();
+    let stores = [database.open().await, database.open().await];
+    for n in 0..3 {
+        other
+            .append(one(n, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
+    }
+    assert_ne!(other.id(), stores[0].id());
+    assert_eq!(stores[0].head().await.unwrap(), Position::START);
+    let listening = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while outside.number(listening).await < 3 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the stores do not listen"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let channels = listening.replace("count(*)", "count(DISTINCT query)");
+    assert_eq!(outside.number(&channels).await, 2);
 }
 
 async fn prefer(outside: &mut Outside, setting: &str) {

@@ -3,6 +3,10 @@
 //! Every scenario runs on SQLite, and on PostgreSQL when `SIGNET_TEST_POSTGRES_URL` names a server
 //! and a user that may make databases; each scenario has one of its own. Without it the PostgreSQL
 //! half says so and passes, unless `SIGNET_TEST_REQUIRE` contains `postgres`.
+//!
+//! What stops, kills and freezes a server starts one of its own, with the programs of the newest
+//! PostgreSQL of the machine, or those in the folder `SIGNET_TEST_POSTGRES_BIN`.
+//! `SIGNET_TEST_FAULTS=long` repeats every fault often enough for a night instead of for every push.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,14 +22,23 @@ mod concurrency;
 mod consumer;
 mod database;
 mod delegate;
+mod disk;
 mod faults;
+mod field;
 mod idempotency;
+mod input;
 mod integrity;
 mod kill;
 mod lane;
+mod load;
 mod migration;
+mod model;
+mod order;
+mod outage;
 mod partitions;
 mod plans;
+mod proof;
+mod proxy;
 mod query;
 mod read;
 mod registry;
@@ -34,4 +47,6 @@ mod replica;
 mod samples;
 mod server;
 mod snapshot;
+mod standby;
 mod subscribe;
+mod wire;

@@ -9,7 +9,7 @@ use eventstore::{
 
 use crate::database::PATIENCE;
 use crate::samples::{one, stream};
-use crate::server::{Server, programs};
+use crate::standby::{Server, programs};
 
 async fn open(primary: &Server, replica: &str) -> Arc<dyn EventStore> {
     let options = Options {

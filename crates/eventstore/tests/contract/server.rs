@@ -1,207 +1,219 @@
-//! PostgreSQL servers of a test's own, to be stopped and started: a primary and a streaming replica.
+//! A PostgreSQL of the test's own, to stop, kill and freeze.
 
-use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
-/// The server refuses to run as root; the package makes this user.
-const USER: &str = "postgres";
+use crate::database::{Database, PATIENCE};
 
-/// One server; stopped and removed when it is dropped, after a panic too.
+/// A server with a folder of its own; it and its folder are gone when this is dropped.
 pub(crate) struct Server {
-    programs: PathBuf,
     folder: TempDir,
     port: u16,
-}
-
-/// The folder of the server's programs; none where there is none and none is required.
-pub(crate) fn programs() -> Option<PathBuf> {
-    let named = std::env::var_os("SIGNET_TEST_POSTGRES_BIN").map(PathBuf::from);
-    let found = named.or_else(|| {
-        let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
-        let number = |folder: &fs::DirEntry| folder.file_name().to_str()?.parse::<u32>().ok();
-        let newest = versions.max_by_key(number)?;
-        Some(newest.path().join("bin"))
-    });
-    let found = found.filter(|folder| folder.join("pg_ctl").exists());
-    if found.is_none() {
-        let required = std::env::var("SIGNET_TEST_REQUIRE").unwrap_or_default();
-        assert!(
-            !required.split([',', ' ']).any(|part| part == "postgres"),
-            "PostgreSQL is required; set SIGNET_TEST_POSTGRES_BIN to the folder of its programs"
-        );
-        eprintln!("not tested: no programs of a PostgreSQL server found");
-    }
-    found
+    programs: PathBuf,
+    settings: String,
 }
 
 impl Server {
-    /// A new server, running, that lets replicas follow.
-    pub(crate) fn primary(programs: &Path) -> Self {
-        let server = Self::new(programs);
-        let data = server.data();
-        server.run(
-            "initdb",
-            &[
-                "--username",
-                USER,
-                "--auth=trust",
-                "--no-sync",
-                "-E",
-                "UTF8",
-                "-D",
-                &data,
-            ],
-        );
-        server.start();
-        server
-    }
-
-    /// A replica of a server as it is now, running.
-    pub(crate) fn replica_of(primary: &Self) -> Self {
-        let server = Self::new(&primary.programs);
-        let source = format!("host=127.0.0.1 port={} user={USER}", primary.port);
-        let data = server.data();
-        server.run(
-            "pg_basebackup",
-            &[
-                "-D",
-                &data,
-                "-d",
-                &source,
-                "-R",
-                "--checkpoint=fast",
-                "--no-sync",
-            ],
-        );
-        server.start();
-        server
-    }
-
-    fn new(programs: &Path) -> Self {
+    /// Makes and starts a server with `settings` (`name=value`); none if PostgreSQL is not installed.
+    pub(crate) fn start(settings: &[&str]) -> Option<Self> {
+        let Some(programs) = programs() else {
+            let required = std::env::var("SIGNET_TEST_REQUIRE").unwrap_or_default();
+            assert!(
+                !required.split([',', ' ']).any(|part| part == "postgres"),
+                "PostgreSQL is required; install it or set SIGNET_TEST_POSTGRES_BIN"
+            );
+            eprintln!("not tested: there is no PostgreSQL to start");
+            return None;
+        };
         let folder = TempDir::new().unwrap();
         if is_root() {
-            let passwd = fs::read_to_string("/etc/passwd").unwrap();
-            let entry = passwd.lines().find(|line| line.starts_with("postgres:"));
-            let id = entry.unwrap().split(':').nth(2).unwrap().parse().unwrap();
-            chown(folder.path(), Some(id), None).unwrap();
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
         }
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self {
-            programs: programs.to_owned(),
-            port: free.local_addr().unwrap().port(),
+        let mut server = Self {
             folder,
+            port: 0,
+            programs,
+            settings: String::new(),
+        };
+        let mut initdb = server.program("initdb");
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
+        initdb.args(["--locale=C", "--no-sync", "--pgdata"]);
+        run(initdb.arg(server.data()));
+        let sockets = server.folder.path().display().to_string();
+        let mut all = vec!["listen_addresses=127.0.0.1".to_owned(), "fsync=off".into()];
+        all.push(format!("unix_socket_directories={sockets}"));
+        all.extend(settings.iter().map(|&setting| setting.to_owned()));
+        server.settings = all.iter().map(|setting| format!(" -c {setting}")).collect();
+        server.port = free_port();
+        server.start_again();
+        Some(server)
+    }
+
+    /// The database of the server.
+    pub(crate) fn database(&self) -> Database {
+        let admin = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("postgres")
+            .disable_statement_logging();
+        Database::Postgres {
+            admin: Box::new(admin),
+            name: "postgres".into(),
         }
     }
 
-    fn data(&self) -> String {
-        self.folder.path().join("data").display().to_string()
+    /// Starts it after it was stopped; it recovers what it has to before this returns.
+    pub(crate) fn start_again(&self) {
+        let options = format!("{} -c port={}", self.settings, self.port);
+        let log = self.folder.path().join("log");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut start = self.program("pg_ctl");
+            start.arg("start").arg("-D").arg(self.data());
+            start.arg("-w").arg("-o").arg(&options).arg("-l").arg(&log);
+            if output(&mut start).status.success() {
+                return;
+            }
+            // Processes of the killed server may still be there.
+            let log = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(
+                Instant::now() < deadline,
+                "the server does not start: {}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+    /// Stops it in the mode `fast` or `immediate`.
+    pub(crate) fn stop(&self, mode: &str) {
+        let mut stop = self.program("pg_ctl");
+        run(stop.args(["stop", "-w", "-m", mode, "-D"]).arg(self.data()));
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/postgres", self.port)
-    }
-
-    pub(crate) fn start(&self) {
-        let folder = self.folder.path().display();
-        let options = format!(
-            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories={folder} \
-             -c fsync=off -c max_wal_senders=4 -c hot_standby_feedback=on -c max_connections=50",
-            self.port
-        );
-        let log = format!("{folder}/log");
-        self.run(
-            "pg_ctl",
-            &[
-                "-D",
-                &self.data(),
-                "-l",
-                &log,
-                "-o",
-                &options,
-                "-w",
-                "-t",
-                "60",
-                "start",
-            ],
-        );
-    }
-
-    /// Ends the server as a crash would.
+    /// Kills all of its processes at once, as a power cut does.
     pub(crate) fn kill(&self) {
-        self.run(
-            "pg_ctl",
-            &["-D", &self.data(), "-m", "immediate", "-w", "stop"],
-        );
+        let processes = self.processes();
+        signal("-KILL", &processes);
+        let deadline = Instant::now() + PATIENCE;
+        let alive = |process: &String| Path::new("/proc").join(process).join("exe").exists();
+        while processes.iter().any(alive) {
+            assert!(Instant::now() < deadline, "{processes:?} cannot be killed");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
-    pub(crate) async fn execute(&self, sql: &'static str) {
-        let mut connection = self.connect().await;
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+    /// Stops all of its processes where they are, until [`thaw`](Self::thaw).
+    pub(crate) fn freeze(&self) {
+        signal("-STOP", &self.processes());
     }
 
-    pub(crate) async fn number(&self, sql: &str) -> i64 {
-        let mut connection = self.connect().await;
-        let sql = AssertSqlSafe(sql.to_owned());
-        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
-        connection.close().await.unwrap();
-        number.unwrap()
+    pub(crate) fn thaw(&self) {
+        signal("-CONT", &self.processes());
     }
 
-    async fn connect(&self) -> PgConnection {
-        let options: PgConnectOptions = self.url().parse().unwrap();
-        options.connect().await.unwrap()
+    /// Ids of the server's processes, its first one first.
+    fn processes(&self) -> Vec<String> {
+        let Ok(file) = std::fs::read_to_string(self.data().join("postmaster.pid")) else {
+            return Vec::new();
+        };
+        let first = file.lines().next().unwrap().to_owned();
+        let children = output(Command::new("pgrep").args(["-P", &first])).stdout;
+        let children = String::from_utf8(children).unwrap();
+        let children = children.lines().map(str::to_owned);
+        std::iter::once(first).chain(children).collect()
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let output = self.command(program, arguments).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} failed: {told}");
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let program = self.programs.join(program);
+    /// A program of PostgreSQL, which refuses to be run by root.
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
         let mut command = if is_root() {
             let mut command = Command::new("runuser");
-            command.args(["-u", USER, "--"]).arg(program);
+            command.args(["-u", "postgres", "--"]).arg(program);
             command
         } else {
             Command::new(program)
         };
-        // The server keeps what it inherits: it must not hold a pipe of ours open.
-        command
-            .args(arguments)
-            .current_dir("/")
-            .stdin(Stdio::null());
+        command.current_dir("/");
         command
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let data = self.data();
-        let stop = ["-D", &data, "-m", "immediate", "-w", "stop"];
-        // It may be down already.
-        let _ = self
-            .command("pg_ctl", &stop)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        if self.data().join("postmaster.pid").exists() {
+            self.thaw();
+            let mut stop = self.program("pg_ctl");
+            output(
+                stop.args(["stop", "-w", "-m", "immediate", "-D"])
+                    .arg(self.data()),
+            );
+        }
     }
 }
 
+/// Folder with the programs of the newest PostgreSQL of this machine.
+fn programs() -> Option<PathBuf> {
+    if let Ok(folder) = std::env::var("SIGNET_TEST_POSTGRES_BIN") {
+        return Some(folder.into());
+    }
+    let installed = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let version = |name: &std::ffi::OsStr| name.to_str()?.parse::<u32>().ok();
+    let newest = installed
+        .filter_map(|entry| Some((version(&entry.file_name())?, entry.path().join("bin"))))
+        .filter(|(_, folder)| folder.join("initdb").exists());
+    Some(newest.max()?.1)
+}
+
+/// Whether this process is root's.
 fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// A free port, below those that the system gives to outgoing connections: it has to be free again
+/// when the server is started again.
+fn free_port() -> u16 {
+    let candidates = std::iter::repeat_with(|| {
+        let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
+        20_000 + u16::from_be_bytes([high, low]) % 10_000
+    });
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.take(1000).find(free).expect("no port is free")
+}
+
+fn signal(signal: &str, processes: &[String]) {
+    // One that ended by itself meanwhile is no failure.
+    output(Command::new("kill").arg(signal).args(processes));
+}
+
+fn run(command: &mut Command) {
+    let output = output(command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+fn output(command: &mut Command) -> Output {
+    // Not a pipe: a server that is started keeps it open for as long as it runs.
+    command.stdin(Stdio::null());
+    if command.get_args().any(|argument| argument == "start") {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status().unwrap();
+        return Output {
+            status,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        };
+    }
+    command.output().unwrap()
 }
