@@ -60,6 +60,7 @@ mod options;
 mod plan;
 mod postgres;
 mod query;
+mod projection;
 mod reader;
 pub mod registry;
 pub mod replay;
@@ -83,6 +84,12 @@ pub use options::{DatabaseUrl, Options};
 pub use query::{Direction, EventPage, EventQuery};
 pub use registry::{Registry, RegistryBuilder, RegistryError};
 pub use replica::ReadStatistics;
+pub use options::Options;
+pub use projection::{
+    Answer, AtLeast, Compare, Document, DocumentPage, DocumentQuery, Failure, Field, Filter,
+    GenerationStatus, PartitionBy, PartitionStatus, Projection, ProjectionError, ProjectionOptions,
+    ProjectionRunner, ProjectionState, ProjectionStatus, Projections, RunnerOptions, Sort, Tenants,
+};
 pub use snapshot::SnapshotRecord;
 pub use store::EventStore;
 pub use subscription::Subscription;

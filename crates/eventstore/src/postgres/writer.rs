@@ -12,6 +12,7 @@ use crate::backend::{CommitFailure, Committed, Writer};
 use crate::chain::{self, chain_ends};
 use crate::database::Session;
 use crate::plan::plan;
+use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
 use crate::snapshot;
 
@@ -28,6 +29,7 @@ const GROUP_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub(super) struct PostgresWriter {
     connect: PgConnectOptions,
+    inline: Inline,
     /// Kept from group to group; none after a failure.
     connection: Option<PgConnection>,
 }
@@ -40,9 +42,10 @@ enum Stage {
 }
 
 impl PostgresWriter {
-    pub(super) fn new(connect: PgConnectOptions) -> Self {
+    pub(super) fn new(connect: PgConnectOptions, inline: Inline) -> Self {
         Self {
             connect,
+            inline,
             connection: None,
         }
     }
@@ -74,14 +77,18 @@ impl Writer for PostgresWriter {
     ) -> Result<Committed, CommitFailure> {
         let mut connection = self.connection().await?;
         let mut stage = Stage::Preparing;
-        let transaction = transact(&mut connection, requests, now, &mut stage);
+        let transaction = transact(&mut connection, &self.inline, requests, now, &mut stage);
         let outcome = tokio::time::timeout(GROUP_TIMEOUT, transaction).await;
         match (outcome, stage) {
             (Ok(Ok(committed)), _) => {
                 self.connection = Some(connection);
                 Ok(committed)
             }
-            (Ok(Err(error)), Stage::Preparing) => {
+            (Ok(Err(InlineFailure::Refused { message })), _) => {
+                self.connection = Some(connection);
+                Err(CommitFailure::Refused { message })
+            }
+            (Ok(Err(InlineFailure::Database(error))), Stage::Preparing) => {
                 let failure = before_commit(&error);
                 // The server answered and goes on; the connection begins anew after a rollback.
                 if matches!(failure, CommitFailure::Refused { .. }) {
@@ -89,7 +96,9 @@ impl Writer for PostgresWriter {
                 }
                 Err(failure)
             }
-            (Ok(Err(error)), Stage::Committing) => Err(during_commit(&error)),
+            (Ok(Err(InlineFailure::Database(error))), Stage::Committing) => {
+                Err(during_commit(&error))
+            }
             (Err(_), Stage::Preparing) => Err(CommitFailure::Unavailable {
                 message: "the database did not answer in time".into(),
             }),
@@ -109,10 +118,11 @@ impl Writer for PostgresWriter {
 
 async fn transact(
     connection: &mut PgConnection,
+    inline: &Inline,
     requests: &[Request],
     now: OffsetDateTime,
     stage: &mut Stage,
-) -> Result<Committed, sqlx::Error> {
+) -> Result<Committed, InlineFailure> {
     // Each statement must see what was committed before it began, whatever the database's default:
     // under a snapshot of the whole transaction the wait for the lane would end in a failure.
     let mut transaction = connection
@@ -137,6 +147,10 @@ async fn transact(
         snapshot::save(&mut session, snapshot).await?;
     }
     statements::insert_and_notify(&mut transaction, &plan.rows, &links, recorded_at).await?;
+    let mut session = Session::Postgres(&mut transaction);
+    inline
+        .apply(&mut session, head, &plan.rows, &links, recorded_at)
+        .await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
     Ok(Committed::from_plan(plan))

@@ -26,6 +26,7 @@ mod lane;
 mod migration;
 mod partitions;
 mod query;
+mod projection;
 mod read;
 mod registry;
 mod replay;
