@@ -8,10 +8,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::projection::{
+    AtLeast, Compare, DocumentQuery, Filter, ProjectionOptions, RunnerOptions, Sort, Tenants,
+};
 use eventstore::{
-    Append, AtLeast, Compare, DocumentQuery, ExpectedVersion, Filter, NewEvent, Options,
-    Projection, ProjectionOptions, Projections, RecordedEvent, RunnerOptions, Sort, StreamKey,
-    Tenants,
+    Append, ExpectedVersion, NewEvent, Options, Projection, Projections, RecordedEvent, StreamKey,
 };
 use serde_json::{Value, json};
 

@@ -59,8 +59,8 @@ mod open;
 mod options;
 mod plan;
 mod postgres;
+pub mod projection;
 mod query;
-mod projection;
 mod reader;
 pub mod registry;
 pub mod replay;
@@ -81,15 +81,10 @@ pub use event::{
 };
 pub use open::open;
 pub use options::{DatabaseUrl, Options};
+pub use projection::{Projection, ProjectionError, Projections};
 pub use query::{Direction, EventPage, EventQuery};
 pub use registry::{Registry, RegistryBuilder, RegistryError};
 pub use replica::ReadStatistics;
-pub use options::Options;
-pub use projection::{
-    Answer, AtLeast, Compare, Document, DocumentPage, DocumentQuery, Failure, Field, Filter,
-    GenerationStatus, PartitionBy, PartitionStatus, Projection, ProjectionError, ProjectionOptions,
-    ProjectionRunner, ProjectionState, ProjectionStatus, Projections, RunnerOptions, Sort, Tenants,
-};
 pub use snapshot::SnapshotRecord;
 pub use store::EventStore;
 pub use subscription::Subscription;

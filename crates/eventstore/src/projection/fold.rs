@@ -75,10 +75,10 @@ impl Fold {
         self.changed.len()
     }
 
-    /// What the events touch of this partition.
-    pub(crate) fn touched(&self, events: &[RecordedEvent]) -> Touched {
+    /// What the events touch of this partition, which are brought to their present shape.
+    pub(crate) fn touched(&self, events: &mut [RecordedEvent]) -> Touched {
         let mut touched = Touched::default();
-        for (place, event) in events.iter().enumerate() {
+        for (place, event) in events.iter_mut().enumerate() {
             match self.keys(event) {
                 Ok(keys) if keys.is_empty() => {}
                 Ok(keys) => touched.keys.push((place, keys)),
@@ -92,16 +92,16 @@ impl Fold {
         touched
     }
 
-    fn keys(&self, event: &RecordedEvent) -> Result<Vec<String>, String> {
-        let tenant = &event.stream.tenant;
-        if !self.share.may_hold(tenant) {
+    fn keys(&self, event: &mut RecordedEvent) -> Result<Vec<String>, String> {
+        if !self.share.may_hold(&event.stream.tenant) {
             return Ok(Vec::new());
         }
         let projection = &self.projection;
         let mut keys = guarded(|| match projection.selects(event) {
-            true => Ok(projection.keys(event)),
+            true => projection.upcast(event).map(|()| projection.keys(event)),
             false => Ok(Vec::new()),
         })?;
+        let tenant = &event.stream.tenant;
         if let Some(key) = keys.iter().find(|key| !is_key(key)) {
             return Err(format!(
                 "the key {key:?} cannot be stored; keys have 1 to {MAX_KEY_BYTES} bytes and no NUL"

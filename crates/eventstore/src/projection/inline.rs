@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::Projection;
-use super::fold::Fold;
+use super::changes::Changes;
+use super::fold::{Fold, Touched};
 use super::partition::Share;
 use super::table::documents::Wanted;
 use super::table::inline::{self, Current};
@@ -56,6 +57,9 @@ pub(crate) struct Inline {
 struct Folding {
     current: Current,
     fold: Fold,
+    /// What it has to fold.
+    events: Vec<RecordedEvent>,
+    touched: Touched,
 }
 
 impl Inline {
@@ -93,8 +97,15 @@ impl Inline {
         }
         fold(session, &mut foldings, &recorded).await?;
         let mut written = Vec::new();
-        for Folding { current, fold } in &mut foldings {
-            match outcome(fold, &recorded, current.position) {
+        for folding in foldings {
+            let Folding {
+                current,
+                mut fold,
+                events,
+                touched,
+            } = folding;
+            let outcome = fold.apply(&events, touched);
+            match outcome.and_then(|()| fold.take_changes()) {
                 Ok(changes) => written.push((current.generation, changes)),
                 Err(stop) if stop.position > head => {
                     let event = recorded
@@ -138,7 +149,12 @@ impl Inline {
             }
             let is_empty = current.position == 0 && current.documents == 0;
             let fold = Fold::new(Arc::clone(projection), Share::WHOLE, is_empty);
-            foldings.push(Folding { current, fold });
+            foldings.push(Folding {
+                current,
+                fold,
+                events: Vec::new(),
+                touched: Touched::default(),
+            });
         }
         Ok(foldings)
     }
@@ -151,10 +167,12 @@ async fn fold(
     recorded: &[RecordedEvent],
 ) -> Result<(), sqlx::Error> {
     let mut wanted = Wanted::new();
-    for Folding { current, fold } in foldings.iter() {
-        let own = behind(recorded, current.position);
-        let missing = fold.missing(own, &fold.touched(own)).into_iter();
-        wanted.extend(missing.map(|name| (current.generation, name)));
+    for folding in foldings.iter_mut() {
+        folding.events = behind(recorded, folding.current.position).to_vec();
+        folding.touched = folding.fold.touched(&mut folding.events);
+        let missing = folding.fold.missing(&folding.events, &folding.touched);
+        let of = folding.current.generation;
+        wanted.extend(missing.into_iter().map(|name| (of, name)));
     }
     let places: HashMap<i64, usize> = foldings
         .iter()
@@ -177,21 +195,10 @@ fn behind(events: &[RecordedEvent], position: u64) -> &[RecordedEvent] {
     &events[first..]
 }
 
-fn outcome(
-    fold: &mut Fold,
-    recorded: &[RecordedEvent],
-    position: u64,
-) -> Result<super::changes::Changes, super::fold::Stop> {
-    let own = behind(recorded, position);
-    let touched = fold.touched(own);
-    fold.apply(own, touched)?;
-    fold.take_changes()
-}
-
 /// Writes what was folded, of all projections at once, and moves their checkpoints.
 pub(crate) async fn store(
     session: &mut Session<'_>,
-    written: Vec<(i64, super::changes::Changes)>,
+    written: Vec<(i64, Changes)>,
     to: u64,
     now: i64,
 ) -> Result<(), sqlx::Error> {

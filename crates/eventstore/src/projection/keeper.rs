@@ -182,7 +182,7 @@ async fn finish(engine: &Engine, task: &Task) -> Result<bool, sqlx::Error> {
         transaction.rollback().await?;
         return Ok(false);
     }
-    let recorded = match events::within(&mut session, position, GAP).await {
+    let mut recorded = match events::within(&mut session, position, GAP).await {
         Err(sqlx::Error::Decode(_)) => {
             transaction.rollback().await?;
             return Ok(false);
@@ -190,7 +190,7 @@ async fn finish(engine: &Engine, task: &Task) -> Result<bool, sqlx::Error> {
         recorded => recorded?,
     };
     let mut fold = Fold::new(Arc::clone(&task.projection), Share::WHOLE, false);
-    let touched = fold.touched(&recorded);
+    let touched = fold.touched(&mut recorded);
     let missing = fold.missing(&recorded, &touched).into_iter();
     let wanted = missing.map(|name| (task.generation, name)).collect();
     for found in documents::read(&mut session, wanted).await? {

@@ -66,8 +66,18 @@ pub trait Projection: Send + Sync + 'static {
     /// swapped when they are as far; a lower version than the active one waits.
     fn version(&self) -> u32;
 
-    /// Whether the event matters here at all.
+    /// Whether the event matters here at all; it is as it was stored, of whatever schema version.
     fn selects(&self, event: &RecordedEvent) -> bool;
+
+    /// Brings a selected event to the shape that the methods below know, e.g. by
+    /// [`Registry::upcast`](crate::Registry::upcast); as it is, if this is not implemented.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    fn upcast(&self, event: &mut RecordedEvent) -> Result<(), String> {
+        let _ = event;
+        Ok(())
+    }
 
     /// Documents that the event touches, within its tenant: keys of 1 to 512 bytes, no NUL.
     fn keys(&self, event: &RecordedEvent) -> Vec<String>;

@@ -204,7 +204,7 @@ impl<'a> Worker<'a> {
             page.events.retain(|event| event.position.0 < stop.position);
             page.last = page.last.min(stop.position.saturating_sub(1));
         }
-        let touched = self.fold.touched(&page.events);
+        let touched = self.fold.touched(&mut page.events);
         let missing = self.fold.missing(&page.events, &touched);
         let missing = missing.into_iter().map(|name| (self.task.generation, name));
         match documents::look(&self.engine.database, missing.collect()).await {

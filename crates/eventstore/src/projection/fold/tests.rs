@@ -30,6 +30,17 @@ impl Projection for Counts {
         event.event_type == "Counted"
     }
 
+    /// Of version 0 the key was called something else.
+    fn upcast(&self, event: &mut RecordedEvent) -> Result<(), String> {
+        match event.schema_version {
+            0 => event.data["keys"] = event.data["names"].take(),
+            1 => {}
+            version => return Err(format!("version {version} is not known")),
+        }
+        event.schema_version = 1;
+        Ok(())
+    }
+
     fn keys(&self, event: &RecordedEvent) -> Vec<String> {
         let keys = event.data["keys"].as_array().cloned().unwrap_or_default();
         let keys = keys.iter().map(|key| key.as_str().unwrap().to_owned());
@@ -88,6 +99,7 @@ impl Stored {
     }
 
     fn fold(&self, fold: &mut Fold, events: &[RecordedEvent]) {
+        let events = &mut events.to_vec();
         let touched = fold.touched(events);
         for name in fold.missing(events, &touched) {
             if let Some((position, data)) = self.0.get(&name) {
@@ -186,6 +198,7 @@ proptest! {
 
 fn stop_of(events: &[RecordedEvent]) -> super::Stop {
     let mut fold = Fold::new(Arc::new(Counts), Share::WHOLE, true);
+    let events = &mut events.to_vec();
     let touched = fold.touched(events);
     let outcome = fold.apply(events, touched);
     outcome.and_then(|()| fold.take_changes()).unwrap_err()
@@ -213,13 +226,31 @@ fn it_stops_at_the_first_event_that_cannot_be_applied() {
 #[test]
 fn only_what_it_does_not_know_is_missing() {
     let mut fold = Fold::new(Arc::new(Counts), Share::WHOLE, false);
-    let events = [event(1, "t", &["a", "b"], 1), event(2, "t", &["a"], 1)];
-    let touched = fold.touched(&events);
+    let mut events = [event(1, "t", &["a", "b"], 1), event(2, "t", &["a"], 1)];
+    let touched = fold.touched(&mut events);
     let named = |key: &str| ("t".to_owned(), key.to_owned());
     assert_eq!(fold.missing(&events, &touched), [named("a"), named("b")]);
     fold.load(named("a"), 0, json!({ "sum": 4 }));
     fold.apply(&events, touched).unwrap();
-    let touched = fold.touched(&events);
+    let touched = fold.touched(&mut events);
     assert!(fold.missing(&events, &touched).is_empty());
     assert_eq!(fold.changed(), 2);
+}
+
+#[test]
+fn an_event_of_a_former_release_is_brought_to_the_present_shape() {
+    let mut old = event(1, "t", &[], 4);
+    (old.schema_version, old.data) = (0, json!({ "names": ["a"], "n": 4 }));
+    let mut fold = Fold::new(Arc::new(Counts), Share::WHOLE, true);
+    let mut events = [old, event(2, "t", &["a"], 1)];
+    let touched = fold.touched(&mut events);
+    fold.apply(&events, touched).unwrap();
+    assert_eq!(fold.take_changes().unwrap().upserts[0].data, r#"{"sum":5}"#);
+
+    let mut newer = event(1, "t", &["a"], 1);
+    newer.schema_version = 2;
+    assert!(stop_of(&[newer.clone()]).message.contains("version 2"));
+    // What is not selected may be of any version.
+    newer.event_type = "Else".into();
+    assert!(fold.touched(&mut [newer]).keys.is_empty());
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Position, ProjectionError, ProjectionState, RunnerOptions};
+use eventstore::projection::{ProjectionState, RunnerOptions};
+use eventstore::{Position, ProjectionError};
 use serde_json::json;
 
 use crate::database::{Database, contract};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{AtLeast, PartitionBy, Position, ProjectionError, ProjectionState, RunnerOptions};
+use eventstore::projection::{AtLeast, PartitionBy, ProjectionState, RunnerOptions};
+use eventstore::{Position, ProjectionError};
 use serde_json::json;
 
 use crate::database::{Database, PATIENCE, contract};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Append, AppendError, EventStore, Options, Position, Projection, ProjectionState};
+use eventstore::projection::ProjectionState;
+use eventstore::{Append, AppendError, EventStore, Options, Position, Projection};
 use serde_json::json;
 
 use crate::database::{Database, PATIENCE, contract};

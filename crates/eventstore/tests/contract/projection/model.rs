@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{
-    EventStore, Options, Position, Projection, ProjectionError, ProjectionRunner, ProjectionState,
-};
+use eventstore::projection::{ProjectionRunner, ProjectionState};
+use eventstore::{EventStore, Options, Position, Projection, ProjectionError};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use eventstore::projection::{Compare, DocumentQuery, Field, Filter, Sort, Tenants};
 use eventstore::{
-    Compare, DocumentQuery, Field, Filter, NewEvent, Options, Projection, ProjectionError,
-    Projections, RecordedEvent, Sort, StreamKey, StreamWrite, Tenants,
+    NewEvent, Options, Projection, ProjectionError, Projections, RecordedEvent, StreamKey,
+    StreamWrite,
 };
 use serde_json::{Value, json};
 

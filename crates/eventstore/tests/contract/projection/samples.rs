@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::projection::{
+    Answer, Document, DocumentQuery, ProjectionOptions, ProjectionStatus, RunnerOptions, Tenants,
+};
 use eventstore::{
-    Answer, Document, DocumentQuery, EventStore, NewEvent, Position, Projection, ProjectionError,
-    ProjectionOptions, ProjectionStatus, Projections, RecordedEvent, RunnerOptions, StreamKey,
-    StreamWrite, Tenants,
+    EventStore, NewEvent, Position, Projection, ProjectionError, Projections, RecordedEvent,
+    StreamKey, StreamWrite,
 };
 use serde_json::{Value, json};
 

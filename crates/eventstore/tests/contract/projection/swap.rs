@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Position, ProjectionState};
+use eventstore::Position;
+use eventstore::projection::ProjectionState;
 use serde_json::json;
 
 use crate::database::{Database, PATIENCE, contract};
