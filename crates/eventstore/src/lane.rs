@@ -139,8 +139,8 @@ impl<W: Writer> Lane<W> {
 fn fail(failure: CommitFailure, replies: Vec<oneshot::Sender<Result<Appended, AppendError>>>) {
     let error = match failure {
         CommitFailure::Refused { message } => {
-            tracing::error!(%message, "the database refused an append");
-            let message = format!("the database refuses this append: {message}");
+            tracing::error!(%message, "an append was refused");
+            let message = format!("this append cannot be stored: {message}");
             AppendError::Invalid {
                 field: "writes".into(),
                 message,

@@ -59,6 +59,7 @@ mod open;
 mod options;
 mod plan;
 mod postgres;
+pub mod projection;
 mod query;
 mod reader;
 pub mod registry;
@@ -80,6 +81,7 @@ pub use event::{
 };
 pub use open::open;
 pub use options::{DatabaseUrl, Options};
+pub use projection::{Projection, ProjectionError, Projections};
 pub use query::{Direction, EventPage, EventQuery};
 pub use registry::{Registry, RegistryBuilder, RegistryError};
 pub use replica::ReadStatistics;

@@ -1,11 +1,13 @@
 //! Settings of a store.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use crate::error::OpenError;
+use crate::projection::Projection;
 
 /// Address of a database. It may hold a password and is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +59,10 @@ pub struct Options {
     /// Connections for what is written beside the lane: checkpoints, effects of handlers, read
     /// models. SQLite has one connection that writes, for everything.
     pub write_connections: u32,
+    /// Projections whose documents are written in the transaction of each append, so that whoever reads
+    /// them afterwards sees it. An event that one of them cannot apply is refused. See
+    /// [`Projections`](crate::Projections) for those that follow behind.
+    pub inline_projections: Vec<Arc<dyn Projection>>,
 }
 
 impl Default for Options {
@@ -71,6 +77,7 @@ impl Default for Options {
             read_connections: 8,
             read_replica_url: None,
             write_connections: 4,
+            inline_projections: Vec::new(),
         }
     }
 }

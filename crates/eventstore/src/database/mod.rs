@@ -129,6 +129,11 @@ impl Database {
         Self(Kind::Sqlite(connections))
     }
 
+    /// Whether it is SQLite, where rows are better given as JSON than as arrays.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.0, Kind::Sqlite(_))
+    }
+
     /// Begins a transaction that may write.
     ///
     /// On SQLite it has the one connection that writes: nothing is appended until it ends, and to

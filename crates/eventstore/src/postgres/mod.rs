@@ -23,6 +23,7 @@ use crate::error::OpenError;
 use crate::head::Head;
 use crate::identity;
 use crate::options::Options;
+use crate::projection::Inline;
 use crate::reader::Reader;
 use crate::replica::{ASK_TIMEOUT, Replica};
 use crate::store::Store;
@@ -138,7 +139,11 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     tasks.spawn(async move {
         until.run_until_cancelled(listen).await;
     });
-    let writer = PostgresWriter::new(connect, channel(id));
+    let inline = Inline::new(&options.inline_projections);
+    inline
+        .start(reader.database(), options.clock, &tasks, &cancelled)
+        .await?;
+    let writer = PostgresWriter::new(connect, channel(id), inline);
     Ok(Store::start(
         id, writer, reader, head, options, tasks, cancelled,
     ))

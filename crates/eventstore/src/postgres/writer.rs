@@ -13,6 +13,7 @@ use crate::backend::{CommitFailure, Committed, Writer};
 use crate::chain;
 use crate::database::Session;
 use crate::plan::plan;
+use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
 use crate::snapshot;
 
@@ -34,6 +35,7 @@ pub(super) struct PostgresWriter {
     connect: PgConnectOptions,
     /// Where commits are announced.
     channel: String,
+    inline: Inline,
     /// Kept from group to group; none after a failure.
     connection: Option<PgConnection>,
 }
@@ -48,10 +50,11 @@ enum Stage {
 }
 
 impl PostgresWriter {
-    pub(super) fn new(connect: PgConnectOptions, channel: String) -> Self {
+    pub(super) fn new(connect: PgConnectOptions, channel: String, inline: Inline) -> Self {
         Self {
             connect,
             channel,
+            inline,
             connection: None,
         }
     }
@@ -83,15 +86,25 @@ impl Writer for PostgresWriter {
     ) -> Result<Committed, CommitFailure> {
         let mut connection = self.connection().await?;
         let mut stage = Stage::Beginning;
-        let transaction = transact(&mut connection, requests, now, &self.channel, &mut stage);
+        let way = Way {
+            inline: &self.inline,
+            channel: &self.channel,
+        };
+        let transaction = transact(&mut connection, way, requests, now, &mut stage);
         let outcome = tokio::time::timeout(GROUP_TIMEOUT, transaction).await;
         match (outcome, stage) {
             (Ok(Ok(committed)), _) => {
                 self.connection = Some(connection);
                 Ok(committed)
             }
-            (Ok(Err(error)), Stage::Beginning) => Err(before_commit(&error)),
-            (Ok(Err(error)), Stage::Preparing) => {
+            (Ok(Err(InlineFailure::Refused { message })), _) => {
+                self.connection = Some(connection);
+                Err(CommitFailure::Refused { message })
+            }
+            (Ok(Err(InlineFailure::Database(error))), Stage::Beginning) => {
+                Err(before_commit(&error))
+            }
+            (Ok(Err(InlineFailure::Database(error))), Stage::Preparing) => {
                 let failure = before_commit(&error);
                 // The server answered and goes on; the connection begins anew after a rollback.
                 if matches!(failure, CommitFailure::Refused { .. }) {
@@ -99,7 +112,9 @@ impl Writer for PostgresWriter {
                 }
                 Err(failure)
             }
-            (Ok(Err(error)), Stage::Committing) => Err(during_commit(&error)),
+            (Ok(Err(InlineFailure::Database(error))), Stage::Committing) => {
+                Err(during_commit(&error))
+            }
             (Err(_), Stage::Beginning | Stage::Preparing) => Err(CommitFailure::Unavailable {
                 message: "the database did not answer in time".into(),
             }),
@@ -117,13 +132,20 @@ impl Writer for PostgresWriter {
     }
 }
 
+/// What every group meets on its way.
+#[derive(Clone, Copy)]
+struct Way<'w> {
+    inline: &'w Inline,
+    channel: &'w str,
+}
+
 async fn transact(
     connection: &mut PgConnection,
+    way: Way<'_>,
     requests: &[Request],
     now: OffsetDateTime,
-    channel: &str,
     stage: &mut Stage,
-) -> Result<Committed, sqlx::Error> {
+) -> Result<Committed, InlineFailure> {
     let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
     let mut transaction = statements::take_lane(connection, offered, now).await?;
     *stage = Stage::Preparing;
@@ -151,7 +173,12 @@ async fn transact(
     for snapshot in plan.snapshots(requests) {
         snapshot::save(&mut session, snapshot).await?;
     }
+    let channel = way.channel;
     statements::store_and_notify(&mut transaction, &plan.rows, &links, recorded_at, channel)
+        .await?;
+    let mut session = Session::Postgres(&mut transaction);
+    way.inline
+        .apply(&mut session, head, &plan.rows, &links, recorded_at)
         .await?;
     *stage = Stage::Committing;
     transaction.commit().await?;

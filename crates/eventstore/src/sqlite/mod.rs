@@ -18,6 +18,7 @@ use crate::error::OpenError;
 use crate::head::Head;
 use crate::identity;
 use crate::options::Options;
+use crate::projection::Inline;
 use crate::reader::Reader;
 use crate::store::Store;
 use writer::SqliteWriter;
@@ -70,8 +71,10 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .map_err(|error| OpenError::Unavailable {
             source: sqlx::Error::Protocol(error.to_string()),
         })?;
-    let writer = SqliteWriter { database };
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
+    let inline = Inline::new(&options.inline_projections);
+    persist(|| inline.start(&database, options.clock, &tasks, &cancelled)).await?;
+    let writer = SqliteWriter { database, inline };
     Ok(Store::start(
         id,
         writer,

@@ -13,6 +13,7 @@ use crate::chain::{self, ChainEnd, chain_ends, microseconds};
 use crate::database::{Database, Session, from_microseconds};
 use crate::event::StreamKey;
 use crate::plan::{self, Plan, Row, Stored, plan};
+use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
 use crate::snapshot;
 
@@ -37,6 +38,7 @@ const KNOWN: &str = "\
 
 pub(super) struct SqliteWriter {
     pub(super) database: Database,
+    pub(super) inline: Inline,
 }
 
 #[async_trait]
@@ -51,7 +53,12 @@ impl Writer for SqliteWriter {
             let message = "not a connection to SQLite".into();
             return Err(CommitFailure::Unavailable { message });
         };
-        let plan = store(connection, requests, now).await.map_err(failure)?;
+        let plan = store(connection, &self.inline, requests, now)
+            .await
+            .map_err(|error| match error {
+                InlineFailure::Database(error) => failure(error),
+                InlineFailure::Refused { message } => CommitFailure::Refused { message },
+            })?;
         if plan.rows.is_empty() {
             transaction.rollback().await.map_err(failure)?;
             return Ok(Committed::from_plan(plan));
@@ -71,9 +78,10 @@ impl Writer for SqliteWriter {
 /// Decides the requests and writes what is to be stored; nothing if no request is.
 async fn store<'a>(
     connection: &mut SqliteConnection,
+    inline: &Inline,
     requests: &'a [Request],
     now: OffsetDateTime,
-) -> Result<Plan<'a>, sqlx::Error> {
+) -> Result<Plan<'a>, InlineFailure> {
     let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
     let (head, recorded_at) = take_lane(connection, offered, now).await?;
     let versions = versions(connection, requests).await?;
@@ -92,6 +100,10 @@ async fn store<'a>(
         snapshot::save(&mut session, snapshot).await?;
     }
     insert(connection, &plan.rows, &links, recorded_at).await?;
+    let mut session = Session::Sqlite(connection);
+    inline
+        .apply(&mut session, head, &plan.rows, &links, recorded_at)
+        .await?;
     Ok(plan)
 }
 

@@ -37,6 +37,7 @@ mod order;
 mod outage;
 mod partitions;
 mod plans;
+mod projection;
 mod proof;
 mod proxy;
 mod query;

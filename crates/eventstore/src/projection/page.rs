@@ -1,0 +1,172 @@
+//! Reading events ahead of the fold, a page or two.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::fold::Stop;
+use super::partition::Share;
+use super::table::events;
+use crate::backend::RawEvent;
+use crate::database::Database;
+use crate::event::{Position, RecordedEvent};
+
+/// Pages that wait to be folded, beside the one that is read.
+const AHEAD: usize = 2;
+
+/// A page is made smaller when it had more bytes than this.
+const PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How often a waiting reader looks whether the store still reaches as far as its cursor.
+const CURSOR_CHECK: Duration = Duration::from_secs(5);
+
+/// Consecutive events, without those that cannot matter.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) events: Vec<RecordedEvent>,
+    /// Position of the last event, also if it is left out.
+    pub(crate) last: u64,
+    /// Whether the store ended there.
+    pub(crate) end: bool,
+    /// An event behind them that cannot be read.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// A task that reads; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    pages: mpsc::Receiver<Result<Page, sqlx::Error>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Pages {
+    /// Reads everything above `after`, and then what comes, if `head` tells when.
+    pub(crate) fn start(
+        database: Database,
+        share: Share,
+        after: u64,
+        limit: u64,
+        head: Option<watch::Receiver<Position>>,
+    ) -> Self {
+        let (sender, pages) = mpsc::channel(AHEAD);
+        let reader = Reading {
+            database,
+            share,
+            after,
+            limit,
+            page: limit,
+            sender,
+        };
+        let task = tokio::spawn(reader.run(head));
+        Self { pages, task }
+    }
+
+    /// The next page; none when there will not be another.
+    pub(crate) async fn next(&mut self) -> Option<Result<Page, sqlx::Error>> {
+        self.pages.recv().await
+    }
+}
+
+struct Reading {
+    database: Database,
+    share: Share,
+    after: u64,
+    limit: u64,
+    /// Events asked for, at most `limit`.
+    page: u64,
+    sender: mpsc::Sender<Result<Page, sqlx::Error>>,
+}
+
+impl Reading {
+    async fn run(mut self, mut head: Option<watch::Receiver<Position>>) {
+        let mut told_end = false;
+        loop {
+            let known = head.as_mut().map(|head| head.borrow_and_update().0);
+            let page = self.read().await;
+            let (is_end, is_last) = match &page {
+                Ok(page) => (page.end, page.stop.is_some()),
+                Err(_) => (false, true),
+            };
+            // An end is told once, also when the page before it was full or there was none.
+            let mut is_news = is_last || is_end && !told_end;
+            if let Ok(page) = &page {
+                is_news |= page.last > self.after;
+                self.after = page.last;
+            }
+            told_end = is_end;
+            if is_news && self.sender.send(page).await.is_err() || is_last {
+                return;
+            }
+            if is_end && known.is_none_or(|known| known <= self.after) {
+                let Some(head) = &mut head else { return };
+                let after = self.after;
+                let more = head.wait_for(|head| head.0 > after);
+                if let Ok(Err(_)) = tokio::time::timeout(CURSOR_CHECK, more).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Page, sqlx::Error> {
+        let raw = events::page(&self.database, self.after, self.page).await?;
+        let mut page = Page {
+            last: self.after,
+            end: (raw.len() as u64) < self.page,
+            ..Page::default()
+        };
+        if raw.is_empty() {
+            page.stop = self.ahead_of_store().await?;
+        }
+        let bytes: usize = raw.iter().map(|event| event.data.len()).sum();
+        self.page = match bytes > PAGE_BYTES {
+            true => (self.page / 2).max(1),
+            false => (self.page * 2).min(self.limit),
+        };
+        for event in raw {
+            if let Err(stop) = self.take(&mut page, event) {
+                page.stop = Some(stop);
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// Puts an event into the page, if it is the next.
+    fn take(&self, page: &mut Page, event: RawEvent) -> Result<(), Stop> {
+        let position = event.position.unsigned_abs();
+        let expected = page.last + 1;
+        if position != expected {
+            let message = format!("it is missing, {position} follows; restore it from a backup");
+            return Err(Stop {
+                position: expected,
+                message,
+            });
+        }
+        if self.share.may_hold(&event.stream.tenant) {
+            let recorded = events::recorded(event);
+            let recorded = recorded.map_err(|(position, message)| Stop { position, message })?;
+            page.events.push(recorded);
+        }
+        page.last = position;
+        Ok(())
+    }
+
+    async fn ahead_of_store(&self) -> Result<Option<Stop>, sqlx::Error> {
+        let head = events::head(&self.database).await?;
+        Ok((head < self.after).then(|| Stop {
+            position: self.after + 1,
+            message: format!(
+                "the checkpoint {} is ahead of the store, which ends at {head}; clear the projection",
+                self.after
+            ),
+        }))
+    }
+}

@@ -1,0 +1,67 @@
+//! Reading events on a connection that is in a transaction, or only as far as they are needed.
+
+use crate::backend::{LANE, RawEvent};
+use crate::database::{Database, Session, arguments};
+use crate::event::RecordedEvent;
+use crate::reader::{columns, raw};
+
+const READ: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
+);
+
+/// Up to `limit` events above a position, their JSON unread.
+pub(crate) async fn page(
+    database: &Database,
+    after: u64,
+    limit: u64,
+) -> Result<Vec<RawEvent>, sqlx::Error> {
+    let arguments = arguments![i64::from(LANE), after, limit];
+    let rows = database.fetch(READ, arguments).await?;
+    rows.iter().map(raw).collect()
+}
+
+/// As [`page`], within a transaction and read.
+pub(crate) async fn within(
+    session: &mut Session<'_>,
+    after: u64,
+    limit: u64,
+) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+    let arguments = arguments![i64::from(LANE), after, limit];
+    let rows = session.fetch(READ, arguments).await?;
+    let recorded = |row| {
+        let event = raw(row)?.into_recorded();
+        event.map_err(|error| sqlx::Error::Decode(error.into()))
+    };
+    rows.iter().map(recorded).collect()
+}
+
+/// Where the store ends.
+pub(crate) async fn head(database: &Database) -> Result<u64, sqlx::Error> {
+    let sql = "SELECT head FROM event_lanes WHERE lane = $1";
+    let rows = database.fetch(sql, arguments![i64::from(LANE)]).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(row.int(0)?.unsigned_abs())
+}
+
+/// When the event behind a position was recorded; none if there is none.
+pub(crate) async fn recorded_after(
+    database: &Database,
+    position: u64,
+) -> Result<Option<time::OffsetDateTime>, sqlx::Error> {
+    let sql = "SELECT recorded_at FROM events WHERE lane = $1 AND position > $2 \
+        ORDER BY position LIMIT 1";
+    let rows = database
+        .fetch(sql, arguments![i64::from(LANE), position])
+        .await?;
+    rows.first().map(|row| row.time(0)).transpose()
+}
+
+/// Reads the JSON of an event; where that fails, and why.
+pub(crate) fn recorded(event: RawEvent) -> Result<RecordedEvent, (u64, String)> {
+    let position = event.position.unsigned_abs();
+    event
+        .into_recorded()
+        .map_err(|error| (position, error.to_string()))
+}
