@@ -179,9 +179,10 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
         return;
     }
     let prefer = "DO $$ BEGIN EXECUTE \
-        format('ALTER DATABASE %I SET idle_session_timeout = ''20ms''', current_database()); END $$";
-    outside.execute(prefer).await;
+        format('ALTER DATABASE %I SET idle_session_timeout = ''300ms''', current_database()); END $$";
+    // The session that writes begins with the first append, after this.
     let store = open(&database).await;
+    outside.execute(prefer).await;
     let writers = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
         AND pid <> pg_backend_pid() AND query NOT LIKE 'LISTEN%'";
     for n in 0..5 {
@@ -195,7 +196,7 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
     }
     // Sessions of the test idle, too.
     outside
-        .execute(&prefer.replace("SET", "RESET").replace(" = ''20ms''", ""))
+        .execute(&prefer.replace("SET", "RESET").replace(" = ''300ms''", ""))
         .await;
     assert_eq!(assert_whole(&database).await.len(), 5);
 }
