@@ -183,15 +183,18 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
     // The session that writes begins with the first append, after this.
     let store = open(&database).await;
     outside.execute(prefer).await;
-    let writers = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND pid <> pg_backend_pid() AND query NOT LIKE 'LISTEN%'";
+    // That session ended with this statement last.
+    let writers = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND query = 'COMMIT'";
     for n in 0..5 {
         store
             .append(one(n, ExpectedVersion::NoStream))
             .await
             .unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         while outside.number(writers).await > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(tokio::time::Instant::now() < deadline, "it is not ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     // Sessions of the test idle, too.
