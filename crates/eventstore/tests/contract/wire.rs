@@ -179,23 +179,27 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
         return;
     }
     let prefer = "DO $$ BEGIN EXECUTE \
-        format('ALTER DATABASE %I SET idle_session_timeout = ''20ms''', current_database()); END $$";
-    outside.execute(prefer).await;
+        format('ALTER DATABASE %I SET idle_session_timeout = ''300ms''', current_database()); END $$";
+    // The session that writes begins with the first append, after this.
     let store = open(&database).await;
-    let writers = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND pid <> pg_backend_pid() AND query NOT LIKE 'LISTEN%'";
+    outside.execute(prefer).await;
+    // That session ended with this statement last.
+    let writers = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND query = 'COMMIT'";
     for n in 0..5 {
         store
             .append(one(n, ExpectedVersion::NoStream))
             .await
             .unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         while outside.number(writers).await > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(tokio::time::Instant::now() < deadline, "it is not ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     // Sessions of the test idle, too.
     outside
-        .execute(&prefer.replace("SET", "RESET").replace(" = ''20ms''", ""))
+        .execute(&prefer.replace("SET", "RESET").replace(" = ''300ms''", ""))
         .await;
     assert_eq!(assert_whole(&database).await.len(), 5);
 }
