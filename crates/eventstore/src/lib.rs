@@ -3,8 +3,9 @@
 //! Keeps events: append, read a stream, read everything in order, subscribe. On SQLite and on
 //! PostgreSQL, with one behaviour.
 //!
-//! **Here:** the [`EventStore`] trait, the append lane, the two databases, their migrations;
-//! [`snapshot`]s, and [`command`]s over aggregates.
+//! **Here:** the [`EventStore`] trait, the append lane, the two databases, their migrations; and what
+//! builds on them, each in a room of its own: [`command`], [`snapshot`], [`registry`], [`migration`],
+//! [`consumer`], [`projection`], [`replay`], [`integrity`].
 //! **Never here:** what an event means, HTTP, gRPC, Kubernetes, a configuration file, a clock of
 //! its own (it comes in with [`Options::clock`]).
 //!
@@ -89,3 +90,8 @@ pub use snapshot::SnapshotRecord;
 pub use store::EventStore;
 pub use subscription::Subscription;
 pub use view::View;
+
+/// The example of the README, so that it compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
