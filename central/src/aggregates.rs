@@ -165,3 +165,6 @@ impl<A: Aggregate> Follow for Versioned<A> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,3 +296,36 @@ impl From<eventstore::ReadError> for ServiceError {
         Self::StoreUnavailable
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use eventstore::command::CommandError;
+    use http::StatusCode;
+
+    use super::ServiceError;
+
+    #[test]
+    fn too_many_calls_are_answered_with_whole_seconds_to_wait() {
+        for (pause, seconds) in [(1, 1), (1000, 1), (1001, 2)] {
+            let error = ServiceError::from(CommandError::Limited {
+                command: "AllocateRange",
+                retry_after: Duration::from_millis(pause),
+            });
+
+            assert_eq!(error.http_status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(error.grpc_code(), tonic::Code::ResourceExhausted);
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+            assert!(error.to_string().contains(&format!("{seconds} s")));
+        }
+    }
+
+    #[test]
+    fn a_full_replica_sends_callers_away_for_a_moment() {
+        let error = ServiceError::from(CommandError::Busy);
+
+        assert_eq!(error.http_status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+    }
+}

@@ -67,7 +67,7 @@ impl Parts<'_> {
     }
 }
 
-/// Faults are given up after a fifth of a second at most: the sidecar behind a call lives on its
+/// Pauses after faults are short, a ninth of a second together: the sidecar behind a call lives on its
 /// buffer and asks again, and an operator has its own, longer pauses.
 fn retries() -> Retries {
     let most = Duration::from_millis(256);
