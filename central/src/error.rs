@@ -3,6 +3,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use eventstore::command::CommandError;
 use http::StatusCode;
 
 /// Why central did not start.
@@ -73,6 +74,21 @@ pub enum StartError {
     /// The contracts compiled into this program do not decode.
     #[error("gRPC reflection cannot be built: {0}")]
     Reflection(String),
+    /// The store holds events that this release cannot read.
+    #[error(
+        "the event store holds events that this release cannot read: {0}. Run the release that wrote \
+         them, or restore the database from a backup of this one's time"
+    )]
+    UnreadableEvents(String),
+    /// The store could not be asked which events it holds.
+    #[error("the events of the store cannot be checked: {0}")]
+    Check(#[source] eventstore::ReadError),
+    /// A key could not be derived from the master key.
+    #[error("no key can be derived from the master key: {0}")]
+    Derivation(String),
+    /// The event types compiled into this program contradict each other.
+    #[error("the event types of this program are wrong: {0}")]
+    EventTypes(#[from] eventstore::RegistryError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Randomness,
@@ -89,13 +105,18 @@ impl StartError {
             Self::Configuration { .. } => "SIGNET-CENTRAL-0101",
             Self::WrongMasterKey { .. } => "SIGNET-CENTRAL-0102",
             Self::DamagedKey { .. } => "SIGNET-CENTRAL-0103",
-            Self::EventStore(_) => "SIGNET-CENTRAL-0104",
+            Self::EventStore(_) | Self::Check(_) => "SIGNET-CENTRAL-0104",
             Self::KeyTable(_) => "SIGNET-CENTRAL-0105",
             Self::Listen { .. } => "SIGNET-CENTRAL-0106",
             Self::Certificate { .. } => "SIGNET-CENTRAL-0107",
             Self::Kubernetes(_) => "SIGNET-CENTRAL-0108",
-            Self::Metrics(_) | Self::Reflection(_) | Self::Randomness => "SIGNET-CENTRAL-0109",
+            Self::Metrics(_)
+            | Self::Reflection(_)
+            | Self::Derivation(_)
+            | Self::EventTypes(_)
+            | Self::Randomness => "SIGNET-CENTRAL-0109",
             Self::Server(_) => "SIGNET-CENTRAL-0110",
+            Self::UnreadableEvents(_) => "SIGNET-CENTRAL-0111",
         }
     }
 }
@@ -131,6 +152,16 @@ pub(crate) enum ServiceError {
     Behind(u64),
     #[error("too many writers at once; nothing was changed; try again")]
     Contended,
+    #[error(
+        "{command} is called too often for this tenant; nothing was changed; try again in {} s",
+        seconds(*.pause)
+    )]
+    Limited {
+        command: &'static str,
+        pause: Duration,
+    },
+    #[error("too many commands are waiting at this replica; nothing was changed; try again")]
+    Busy,
     #[error("tenant {0:?} has no active signing key yet; try again")]
     NoActiveKey(String),
     #[error("this replica serves as many streams as it may; try again, another may have room")]
@@ -162,6 +193,8 @@ impl ServiceError {
             Self::TooManyStreams => "SIGNET-CENTRAL-0015",
             Self::Internal(_) => "SIGNET-CENTRAL-0016",
             Self::CatchingUp => "SIGNET-CENTRAL-0017",
+            Self::Limited { .. } => "SIGNET-CENTRAL-0018",
+            Self::Busy => "SIGNET-CENTRAL-0019",
         }
     }
 
@@ -175,11 +208,13 @@ impl ServiceError {
             Self::UnknownTenant(_) | Self::NoSuchRoute => StatusCode::NOT_FOUND,
             Self::InvalidArgument { .. } => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StoreUnavailable
             | Self::AuthenticationUnavailable
             | Self::TimedOut
             | Self::Behind(_)
             | Self::Contended
+            | Self::Busy
             | Self::CatchingUp
             | Self::NoActiveKey(_)
             | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
@@ -198,20 +233,60 @@ impl ServiceError {
             Self::InvalidArgument { .. } => tonic::Code::InvalidArgument,
             Self::NoSuchRoute | Self::MethodNotAllowed => tonic::Code::Unimplemented,
             Self::TimedOut => tonic::Code::DeadlineExceeded,
-            Self::TooManyStreams => tonic::Code::ResourceExhausted,
+            Self::TooManyStreams | Self::Limited { .. } => tonic::Code::ResourceExhausted,
             Self::StoreUnavailable
             | Self::AuthenticationUnavailable
             | Self::Behind(_)
             | Self::Contended
+            | Self::Busy
             | Self::CatchingUp
             | Self::NoActiveKey(_) => tonic::Code::Unavailable,
             Self::Internal(_) => tonic::Code::Internal,
         }
     }
 
-    /// After how long the same call may work, when it may.
+    /// After how long the same call may work, when it may, in whole seconds.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        (self.http_status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1))
+        match self {
+            Self::Limited { pause, .. } => Some(Duration::from_secs(seconds(*pause))),
+            _ if self.http_status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Some(Duration::from_secs(1))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A pause as `Retry-After` has it: whole seconds, and long enough.
+fn seconds(pause: Duration) -> u64 {
+    pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
+}
+
+impl From<CommandError> for ServiceError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Unavailable { .. } => {
+                tracing::warn!(%error, "a command could not reach the event store");
+                Self::StoreUnavailable
+            }
+            CommandError::Contended { .. } => Self::Contended,
+            CommandError::Limited {
+                command,
+                retry_after,
+            } => Self::Limited {
+                command,
+                pause: retry_after,
+            },
+            CommandError::Busy => Self::Busy,
+            CommandError::Invalid { field, message } => Self::InvalidArgument {
+                name: "name",
+                message: format!("{field}: {message}"),
+            },
+            CommandError::KeyReused { .. }
+            | CommandError::NotUnderstood { .. }
+            | CommandError::Corrupt { .. }
+            | CommandError::Unwritable { .. } => Self::Internal(error.to_string()),
+        }
     }
 }
 
@@ -219,5 +294,38 @@ impl From<eventstore::ReadError> for ServiceError {
     fn from(error: eventstore::ReadError) -> Self {
         tracing::warn!(%error, "the event store could not be read");
         Self::StoreUnavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use eventstore::command::CommandError;
+    use http::StatusCode;
+
+    use super::ServiceError;
+
+    #[test]
+    fn too_many_calls_are_answered_with_whole_seconds_to_wait() {
+        for (pause, seconds) in [(1, 1), (1000, 1), (1001, 2)] {
+            let error = ServiceError::from(CommandError::Limited {
+                command: "AllocateRange",
+                retry_after: Duration::from_millis(pause),
+            });
+
+            assert_eq!(error.http_status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(error.grpc_code(), tonic::Code::ResourceExhausted);
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+            assert!(error.to_string().contains(&format!("{seconds} s")));
+        }
+    }
+
+    #[test]
+    fn a_full_replica_sends_callers_away_for_a_moment() {
+        let error = ServiceError::from(CommandError::Busy);
+
+        assert_eq!(error.http_status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
     }
 }

@@ -15,7 +15,6 @@
 //!
 //! Any number of replicas may share one database: nothing but the append decides who was first.
 
-mod aggregate;
 mod aggregates;
 mod authentication;
 mod commands;
@@ -23,6 +22,7 @@ mod config;
 mod directory;
 mod edge;
 mod error;
+mod event_types;
 mod exchange;
 mod keys;
 mod metrics;

@@ -20,8 +20,22 @@ pub(crate) struct Metrics {
     pub(crate) latency: HistogramVec,
     /// Appended events by stream type.
     pub(crate) events: IntCounterVec,
-    /// Commands by stream type and outcome.
+    /// Commands by stream type, name and outcome.
     pub(crate) commands: IntCounterVec,
+    /// Times that something was tried again for a command, by command and cause.
+    pub(crate) command_retries: IntCounterVec,
+    /// Time from the call of a command to its end, by command.
+    pub(crate) command_duration: HistogramVec,
+    /// How much of it was spent waiting for its turn, by command.
+    pub(crate) command_wait: HistogramVec,
+    /// Snapshots taken by stream type.
+    pub(crate) snapshots_taken: IntCounterVec,
+    /// Aggregates loaded from a snapshot by stream type.
+    pub(crate) snapshots_used: IntCounterVec,
+    /// Snapshots found and not trusted, by stream type and reason.
+    pub(crate) snapshots_skipped: IntCounterVec,
+    /// Snapshots that were due and could not be taken, by stream type.
+    pub(crate) snapshots_not_taken: IntCounterVec,
     /// Appends that found another writer's event.
     pub(crate) conflicts: IntCounter,
     /// Ranges committed.
@@ -59,21 +73,68 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        let latency = HistogramOpts::new(
-            "signet_central_request_duration_seconds",
-            "Time until the head of the answer, by route",
-        )
-        .buckets(LATENCY_BUCKETS.to_vec());
         Ok(Self {
             requests: counters(r, "requests_total", "Calls", &["route", "status"])?,
-            latency: register(r, HistogramVec::new(latency, &["route"])?)?,
+            latency: times(
+                r,
+                "request_duration_seconds",
+                "Time until the head of the answer, by route",
+                "route",
+            )?,
             events: counters(
                 r,
                 "events_appended_total",
                 "Events appended",
                 &["stream_type"],
             )?,
-            commands: counters(r, "commands_total", "Commands", &["stream_type", "outcome"])?,
+            commands: counters(
+                r,
+                "commands_total",
+                "Commands",
+                &["stream_type", "command", "outcome"],
+            )?,
+            command_retries: counters(
+                r,
+                "command_retries_total",
+                "Times that a command met another writer or a fault of the store",
+                &["command", "cause"],
+            )?,
+            command_duration: times(
+                r,
+                "command_duration_seconds",
+                "Time from the call of a command to its end",
+                "command",
+            )?,
+            command_wait: times(
+                r,
+                "command_wait_seconds",
+                "Time a command waited for its turn",
+                "command",
+            )?,
+            snapshots_taken: counters(
+                r,
+                "snapshots_taken_total",
+                "Snapshots of aggregates taken",
+                &["stream_type"],
+            )?,
+            snapshots_used: counters(
+                r,
+                "snapshots_used_total",
+                "Aggregates loaded from a snapshot",
+                &["stream_type"],
+            )?,
+            snapshots_skipped: counters(
+                r,
+                "snapshots_skipped_total",
+                "Snapshots found and not trusted; events took their place",
+                &["stream_type", "reason"],
+            )?,
+            snapshots_not_taken: counters(
+                r,
+                "snapshots_not_taken_total",
+                "Snapshots that were due and could not be taken",
+                &["stream_type"],
+            )?,
             conflicts: counter(
                 r,
                 "append_conflicts_total",
@@ -145,6 +206,17 @@ fn register<C: Collector + Clone + 'static>(
 ) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
+}
+
+fn times(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(format!("signet_central_{name}"), help)
+        .buckets(LATENCY_BUCKETS.to_vec());
+    register(registry, HistogramVec::new(options, &[label])?)
 }
 
 fn counters(

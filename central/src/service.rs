@@ -10,11 +10,12 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     authentication::{Authenticator, Gate},
-    commands::Commands,
+    commands::{Commands, Repositories},
     config::{Config, Secrets},
     directory::Directory,
     edge::{self, Application, Certificate, Port, Streams},
     error::StartError,
+    event_types,
     exchange::Exchange,
     keys::{KeyStore, Rotation},
     metrics::Metrics,
@@ -75,11 +76,13 @@ pub async fn start_with_clock(
     let store = eventstore::open(config.database_url(), eventstore::Options::default())
         .await
         .map_err(StartError::EventStore)?;
+    event_types::check(store.as_ref()).await?;
+    let snapshot_keys = secrets.master_key.snapshot_keys()?;
     let keys = Arc::new(KeyStore::open(config.database_url(), secrets.master_key).await?);
     let metrics = Arc::new(Metrics::new()?);
     let directory = Arc::new(Directory::new(Arc::clone(&store), Arc::clone(&metrics)));
     let commands = Arc::new(Commands::new(
-        Arc::clone(&store),
+        Repositories::new(&store, &metrics, snapshot_keys, config.allocation_rate),
         Arc::clone(&directory),
         Arc::clone(&keys),
         Arc::clone(&metrics),

@@ -1,9 +1,10 @@
 //! Commands over id generators.
 
-use idgen::generator::{self, Command, Context, Refusal, Spec};
+use eventstore::command::Priority;
+use idgen::generator::{self, Command, Context, Event, Refusal, Spec};
 
-use super::{Answer, Commands, Origin};
-use crate::{aggregate::Versioned, aggregates::Generator, error::ServiceError};
+use super::{Answer, Commands, Origin, call, limits::ALLOCATE_RANGE};
+use crate::{aggregates::Generator, error::ServiceError};
 
 impl Commands {
     /// Makes the generator of a namespace as declared.
@@ -16,27 +17,16 @@ impl Commands {
         origin: &Origin,
     ) -> Answer<Generator, Refusal> {
         let context = self.generator_context(tenant, namespace).await?;
-        let (stream, known) = (
-            Generator::stream(tenant, name),
-            self.known_generator(tenant, name),
-        );
-        let answer = self
-            .execute(&self.generators, stream, known, origin, |state| {
-                let (namespace, spec) = (namespace.to_owned(), spec.clone());
-                generator::decide(
-                    state,
-                    Command::Declare {
-                        namespace,
-                        spec,
-                        context,
-                    },
-                )
-            })
-            .await?;
-        if let Ok(done) = &answer {
-            self.settle(done).await;
-        }
-        Ok(answer)
+        let call = call("DeclareGenerator", Generator::stream(tenant, name), origin);
+        self.execute(&self.repositories.generators, call, |state| {
+            let command = Command::Declare {
+                namespace: namespace.to_owned(),
+                spec: spec.clone(),
+                context,
+            };
+            generator::decide(state, command)
+        })
+        .await
     }
 
     /// Takes the generator of a namespace away. What it handed out stays taken.
@@ -47,24 +37,12 @@ impl Commands {
         name: &str,
         origin: &Origin,
     ) -> Answer<Generator, Refusal> {
-        let (stream, known) = (
-            Generator::stream(tenant, name),
-            self.known_generator(tenant, name),
-        );
-        let answer = self
-            .execute(&self.generators, stream, known, origin, |state| {
-                generator::decide(
-                    state,
-                    Command::Remove {
-                        namespace: namespace.to_owned(),
-                    },
-                )
-            })
-            .await?;
-        if let Ok(done) = &answer {
-            self.settle(done).await;
-        }
-        Ok(answer)
+        let call = call("RemoveGenerator", Generator::stream(tenant, name), origin);
+        self.execute(&self.repositories.generators, call, |state| {
+            let namespace = namespace.to_owned();
+            generator::decide(state, Command::Remove { namespace })
+        })
+        .await
     }
 
     /// Commits the next ids of a namespace's generator to an owner, for ever: a range of its own for
@@ -78,37 +56,32 @@ impl Commands {
         owner: &str,
         origin: &Origin,
     ) -> Result<Result<idgen::Range, Refusal>, ServiceError> {
-        let (stream, known) = (
-            Generator::stream(tenant, name),
-            self.known_generator(tenant, name),
-        );
-        let mut writer = self.writer(&self.generators, stream, known).await?;
-        loop {
+        let call = call(ALLOCATE_RANGE, Generator::stream(tenant, name), origin)
+            .with_priority(Priority::High);
+        let mut decided = None;
+        let decide = |state: &generator::State| {
             let command = Command::Allocate {
                 namespace: namespace.to_owned(),
                 count,
                 owner: owner.to_owned(),
             };
-            let events = match generator::decide(&writer.current().state, command) {
-                Ok(events) => events,
-                Err(refusal) => {
-                    self.count::<Generator>("refused");
-                    return Ok(Err(refusal));
-                }
-            };
-            let range = events.iter().find_map(|event| match event {
-                generator::Event::RangeAllocated { range, .. } => Some(*range),
+            let events = generator::decide(state, command)?;
+            decided = events.iter().find_map(|event| match event {
+                Event::RangeAllocated { range, .. } => Some(*range),
                 _ => None,
             });
-            let range = range
-                .ok_or_else(|| ServiceError::Internal("an allocation gave no range".into()))?;
-            // The range counts only once its event is stored.
-            if writer.append(&events, origin).await? {
-                self.metrics.ranges.inc();
-                self.metrics.ids.inc_by(range.len());
-                return Ok(Ok(range));
-            }
+            Ok(events)
+        };
+        // The range counts only once its event is stored. Nobody reads of it, so the read models are
+        // not waited for.
+        if let Err(refusal) = self.repositories.generators.execute(call, decide).await? {
+            return Ok(Err(refusal));
         }
+        let range =
+            decided.ok_or_else(|| ServiceError::Internal("an allocation gave no range".into()))?;
+        self.metrics.ranges.inc();
+        self.metrics.ids.inc_by(range.len());
+        Ok(Ok(range))
     }
 
     async fn generator_context(
@@ -124,9 +97,5 @@ impl Commands {
             namespace_admitted: realm.is_some_and(|realm| realm.has_namespace(namespace)),
             now: (self.clock)(),
         })
-    }
-
-    fn known_generator(&self, tenant: &str, name: &str) -> Option<Versioned<Generator>> {
-        self.directory.realm(tenant)?.generator(name).cloned()
     }
 }

@@ -1,29 +1,30 @@
 //! Commands: load the aggregate, let the domain decide, append with the version it was decided over,
-//! decide anew when another replica was first.
+//! decide anew when another replica was first. `eventstore::command` does it; here is what is ours:
+//! which commands there are, how often and how urgently, and what is known of the rest of the world
+//! when one is decided.
 //!
 //! A refusal of the domain is an answer (`Ok(Err(refusal))`); a [`ServiceError`] means that the call
-//! was not carried out.
+//! was not carried out. No command has an idempotency key: a declaration that holds already changes
+//! nothing, and an allocation is never answered twice (decision 0004).
 
 mod generators;
+mod limits;
+mod observation;
+mod repositories;
 mod roles;
 mod tenants;
-mod writer;
 
 use std::sync::Arc;
 
-use eventstore::{EventStore, StreamKey};
+use eventstore::{
+    Metadata, StreamKey,
+    command::{Aggregate, Call, Done, Repository},
+};
 use uuid::Uuid;
 
-pub(crate) use self::writer::Done;
-use self::writer::{Slots, Writer};
+pub(crate) use self::repositories::Repositories;
 use crate::{
-    aggregate::{Aggregate, Versioned},
-    aggregates::{Generator, Role, Tenant},
-    directory::Directory,
-    error::ServiceError,
-    keys::KeyStore,
-    metrics::Metrics,
-    service::Clock,
+    directory::Directory, error::ServiceError, keys::KeyStore, metrics::Metrics, service::Clock,
 };
 
 /// Whose command it is, for the record.
@@ -38,20 +39,17 @@ pub(crate) type Answer<A, Refusal> = Result<Result<Done<A>, Refusal>, ServiceErr
 
 /// Everything that changes anything.
 pub(crate) struct Commands {
-    store: Arc<dyn EventStore>,
+    repositories: Repositories,
     directory: Arc<Directory>,
     keys: Arc<KeyStore>,
     metrics: Arc<Metrics>,
     clock: Clock,
     key_propagation: std::time::Duration,
-    tenants: Slots<Tenant>,
-    roles: Slots<Role>,
-    generators: Slots<Generator>,
 }
 
 impl Commands {
     pub(crate) fn new(
-        store: Arc<dyn EventStore>,
+        repositories: Repositories,
         directory: Arc<Directory>,
         keys: Arc<KeyStore>,
         metrics: Arc<Metrics>,
@@ -59,70 +57,43 @@ impl Commands {
         key_propagation: std::time::Duration,
     ) -> Self {
         Self {
-            store,
+            repositories,
             directory,
             keys,
             metrics,
             clock,
             key_propagation,
-            tenants: Slots::default(),
-            roles: Slots::default(),
-            generators: Slots::default(),
         }
     }
 
-    async fn writer<'a, A: Aggregate>(
-        &'a self,
-        slots: &Slots<A>,
-        stream: StreamKey,
-        known: Option<Versioned<A>>,
-    ) -> Result<Writer<'a, A>, ServiceError> {
-        Writer::open(self.store.as_ref(), &self.metrics, slots, stream, known).await
-    }
-
-    /// Decides and appends until it is stored or refused.
-    async fn execute<A: Aggregate, Refusal>(
+    /// Decides and appends until it is stored or refused, and lets the read models see it.
+    async fn execute<A: Aggregate, Refusal: Send>(
         &self,
-        slots: &Slots<A>,
-        stream: StreamKey,
-        known: Option<Versioned<A>>,
-        origin: &Origin,
-        decide: impl Fn(&A::State) -> Result<Vec<A::Event>, Refusal> + Send,
-    ) -> Answer<A, Refusal>
-    where
-        Refusal: Send,
-    {
-        let mut writer = self.writer(slots, stream, known).await?;
-        loop {
-            let events = match decide(&writer.current().state) {
-                Ok(events) => events,
-                Err(refusal) => {
-                    self.count::<A>("refused");
-                    return Ok(Err(refusal));
-                }
-            };
-            if events.is_empty() {
-                self.count::<A>("unchanged");
-                return Ok(Ok(writer.done(false)));
-            }
-            if writer.append(&events, origin).await? {
-                return Ok(Ok(writer.done(true)));
-            }
+        repository: &Repository<A>,
+        call: Call<A>,
+        decide: impl FnMut(&A::State) -> Result<Vec<A::Event>, Refusal> + Send,
+    ) -> Answer<A, Refusal> {
+        let answer = repository.execute(call, decide).await?;
+        if let Ok(done) = &answer {
+            self.settle(done).await;
         }
+        Ok(answer)
     }
 
     /// Lets this replica's own readers see what was just written. Not seeing it yet is no failure:
     /// the answer carries the position.
     async fn settle<A: Aggregate>(&self, done: &Done<A>) {
-        if done.changed && self.directory.reached_soon(done.position).await.is_err() {
+        if done.appended.is_some() && self.directory.reached_soon(done.position).await.is_err() {
             tracing::warn!(position = done.position.0, "the read models are slow");
         }
     }
+}
 
-    fn count<A: Aggregate>(&self, outcome: &str) {
-        self.metrics
-            .commands
-            .with_label_values(&[A::STREAM_TYPE, outcome])
-            .inc();
-    }
+/// A call of a command by somebody.
+fn call<A: Aggregate>(command: &'static str, stream: StreamKey, origin: &Origin) -> Call<A> {
+    Call::new(command, stream).with_metadata(Metadata {
+        correlation_id: origin.correlation_id,
+        actor: Some(origin.actor.clone()),
+        ..Metadata::default()
+    })
 }

@@ -5,8 +5,8 @@ use iam::{
     role::{self, Command, Context},
 };
 
-use super::{Answer, Commands, Origin};
-use crate::{aggregate::Versioned, aggregates::Role, error::ServiceError};
+use super::{Answer, Commands, Origin, call};
+use crate::{aggregates::Role, error::ServiceError};
 
 impl Commands {
     /// Makes a role as declared.
@@ -18,17 +18,12 @@ impl Commands {
     ) -> Answer<Role, Refusal> {
         let context = self.role_context(tenant, &role.namespace).await?;
         let stream = Role::stream(tenant, &role.namespace, &role.name);
-        let known = self.known_role(tenant, &role.namespace, &role.name);
-        let answer = self
-            .execute(&self.roles, stream, known, origin, |state| {
-                let (role, context) = (role.clone(), context.clone());
-                role::decide(state, Command::Declare { role, context })
-            })
-            .await?;
-        if let Ok(done) = &answer {
-            self.settle(done).await;
-        }
-        Ok(answer)
+        let call = call("DeclareRole", stream, origin);
+        self.execute(&self.repositories.roles, call, |state| {
+            let (role, context) = (role.clone(), context.clone());
+            role::decide(state, Command::Declare { role, context })
+        })
+        .await
     }
 
     /// Takes a role away.
@@ -39,17 +34,11 @@ impl Commands {
         name: &str,
         origin: &Origin,
     ) -> Answer<Role, Refusal> {
-        let stream = Role::stream(tenant, namespace, name);
-        let known = self.known_role(tenant, namespace, name);
-        let answer = self
-            .execute(&self.roles, stream, known, origin, |state| {
-                role::decide(state, Command::Remove)
-            })
-            .await?;
-        if let Ok(done) = &answer {
-            self.settle(done).await;
-        }
-        Ok(answer)
+        let call = call("RemoveRole", Role::stream(tenant, namespace, name), origin);
+        self.execute(&self.repositories.roles, call, |state| {
+            role::decide(state, Command::Remove)
+        })
+        .await
     }
 
     /// What is known of the tenant and the namespace, as of now.
@@ -63,9 +52,5 @@ impl Commands {
             namespace_admitted: realm.has_namespace(namespace),
             known_roles: Context::known(namespace, realm.all_roles()),
         })
-    }
-
-    fn known_role(&self, tenant: &str, namespace: &str, name: &str) -> Option<Versioned<Role>> {
-        self.directory.realm(tenant)?.role(namespace, name).cloned()
     }
 }

@@ -1,12 +1,13 @@
 //! Commands over tenants and their signing keys.
 
+use eventstore::command::{Priority, Written};
 use iam::{
     Refusal,
     tenant::{self, Command, KeyStep, Spec, State},
 };
 
-use super::{Answer, Commands, Done, Origin, writer::Writer};
-use crate::{aggregate::Versioned, aggregates::Tenant, error::ServiceError};
+use super::{Answer, Commands, Origin, call, limits::ROTATE_KEYS};
+use crate::{aggregates::Tenant, error::ServiceError};
 
 impl Commands {
     /// Makes the tenant as declared. One that has no key gets its first in the same append, so that
@@ -16,24 +17,22 @@ impl Commands {
         spec: Spec,
         origin: &Origin,
     ) -> Answer<Tenant, Refusal> {
-        let mut writer = self.tenant(&spec.name).await?;
+        let call = call("DeclareTenant", Tenant::stream(&spec.name), origin);
+        let mut tenant = self.repositories.tenants.open(call).await?;
         loop {
-            let state = &writer.current().state;
-            let events = match self.declaration(state, &spec).await? {
+            let events = match self.declaration(tenant.state(), &spec).await? {
                 Ok(events) => events,
                 Err(refusal) => {
-                    self.count::<Tenant>("refused");
+                    tenant.refused();
                     return Ok(Err(refusal));
                 }
             };
-            if events.is_empty() {
-                self.count::<Tenant>("unchanged");
-                return Ok(Ok(writer.done(false)));
-            }
-            if writer.append(&events, origin).await? {
-                let done = writer.done(true);
-                self.settle(&done).await;
-                return Ok(Ok(done));
+            match tenant.append(&events).await? {
+                Written::Done(done) => {
+                    self.settle(&done).await;
+                    return Ok(Ok(done));
+                }
+                Written::Conflict(theirs) => tenant = theirs,
             }
         }
     }
@@ -50,19 +49,11 @@ impl Commands {
         } else {
             Command::Release
         };
-        let answer = self
-            .execute(
-                &self.tenants,
-                Tenant::stream(name),
-                self.known_tenant(name),
-                origin,
-                |state| tenant::decide(state, command.clone()),
-            )
-            .await?;
-        if let Ok(done) = &answer {
-            self.settle(done).await;
-        }
-        Ok(answer)
+        let call = call("DeleteTenant", Tenant::stream(name), origin);
+        self.execute(&self.repositories.tenants, call, |state| {
+            tenant::decide(state, command.clone())
+        })
+        .await
     }
 
     /// Takes the next step of a tenant's key rotation, when one is due.
@@ -73,9 +64,13 @@ impl Commands {
         name: &str,
         origin: &Origin,
     ) -> Result<bool, ServiceError> {
-        let mut writer = self.tenant(name).await?;
-        let state = &writer.current().state;
-        let Some(step) = state.next_key_step((self.clock)(), self.key_propagation) else {
+        let call = call(ROTATE_KEYS, Tenant::stream(name), origin).with_priority(Priority::Low);
+        let tenant = self.repositories.tenants.open(call).await?;
+        let step = tenant
+            .state()
+            .next_key_step((self.clock)(), self.key_propagation);
+        let Some(step) = step else {
+            tenant.done();
             return Ok(false);
         };
         let (label, kid) = match &step {
@@ -83,31 +78,26 @@ impl Commands {
             KeyStep::Activate { kid } => ("activate", kid.clone()),
             KeyStep::Retire { kid } => ("retire", kid.clone()),
         };
-        match self.key_events(state, name, step).await? {
-            Ok(events) if events.is_empty() => Ok(false),
-            Ok(events) => {
-                if writer.append(&events, origin).await? {
-                    self.metrics.key_steps.with_label_values(&[label]).inc();
-                    tracing::info!(tenant = name, kid, step = label, "rotated a signing key");
-                }
+        let events = match self.key_events(tenant.state(), name, step).await? {
+            Ok(events) => events,
+            Err(refusal) => {
+                tenant.refused();
+                tracing::warn!(tenant = name, kid, step = label, reason = %refusal, "a key step was refused");
+                return Ok(false);
+            }
+        };
+        match tenant.append(&events).await? {
+            Written::Done(done) if done.appended.is_some() => {
+                self.metrics.key_steps.with_label_values(&[label]).inc();
+                tracing::info!(tenant = name, kid, step = label, "rotated a signing key");
                 Ok(true)
             }
-            Err(refusal) => {
-                tracing::warn!(tenant = name, kid, step = label, reason = %refusal, "a key step was refused");
-                Ok(false)
+            Written::Done(_) => Ok(false),
+            Written::Conflict(theirs) => {
+                theirs.done();
+                Ok(true)
             }
         }
-    }
-
-    async fn tenant(&self, name: &str) -> Result<Writer<'_, Tenant>, ServiceError> {
-        self.writer(&self.tenants, Tenant::stream(name), self.known_tenant(name))
-            .await
-    }
-
-    fn known_tenant(&self, name: &str) -> Option<Versioned<Tenant>> {
-        self.directory
-            .realm(name)
-            .map(|realm| realm.tenant().clone())
     }
 
     async fn declaration(
@@ -158,15 +148,5 @@ impl Commands {
             KeyStep::Retire { kid } => Command::RetireKey { kid, at },
         };
         Ok(tenant::decide(state, command))
-    }
-}
-
-impl Done<Tenant> {
-    /// Id of the key that signs; empty when there is none.
-    pub(crate) fn active_key(&self) -> String {
-        self.state
-            .active_key()
-            .map(|key| key.kid.clone())
-            .unwrap_or_default()
     }
 }

@@ -148,6 +148,18 @@ pub struct Config {
     )]
     pub stream_keepalive: Duration,
 
+    /// Id ranges that the pods of one tenant may take each second from each replica. A sidecar takes one
+    /// for each generator when it starts, and another when its buffer runs low; one that has to wait
+    /// asks again.
+    #[arg(
+        long,
+        env = "SIGNET_ALLOCATION_RATE",
+        default_value = "1000",
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub allocation_rate: u32,
+
     /// Time between a stop signal and the end of the process, for calls in flight to finish.
     #[arg(
         long,

@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::realm::{Content, KeyView, Realm};
-use crate::{aggregate::NotUnderstood, error::ServiceError, metrics::Metrics};
+use crate::{aggregates::NotUnderstood, error::ServiceError, metrics::Metrics};
 
 /// Longest wait for a position.
 const PATIENCE: Duration = Duration::from_secs(3);

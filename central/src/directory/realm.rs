@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-use eventstore::{Position, RecordedEvent};
+use eventstore::{
+    Position, RecordedEvent,
+    command::{Aggregate as _, Versioned},
+};
 use iam::tenant::{KeyPhase, Spec, Standing};
 use idgen::generator::Member;
 use policy::Policy;
 use token::{Algorithm, Jwk, Jwks};
 
-use crate::{
-    aggregate::{Aggregate as _, NotUnderstood, Versioned},
-    aggregates::{Generator, Role, Tenant},
-};
+use crate::aggregates::{Follow as _, Generator, NotUnderstood, Role, Tenant};
 
 /// What a sidecar can ask to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,19 +163,6 @@ impl Realm {
     /// The aggregate of the tenant.
     pub(crate) fn tenant(&self) -> &Versioned<Tenant> {
         &self.tenant
-    }
-
-    /// The aggregate of a role.
-    pub(crate) fn role(&self, namespace: &str, name: &str) -> Option<&Versioned<Role>> {
-        self.roles.get(&RoleName {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })
-    }
-
-    /// The aggregate of the generators of a name.
-    pub(crate) fn generator(&self, name: &str) -> Option<&Versioned<Generator>> {
-        self.generators.get(name)
     }
 
     /// As the tenant was declared last.

@@ -60,6 +60,10 @@ impl From<ServiceError> for Status {
         if let Ok(code) = error.code().parse() {
             status.metadata_mut().insert("signet-code", code);
         }
+        if let Some(pause) = error.retry_after() {
+            let seconds = pause.as_secs().into();
+            status.metadata_mut().insert("retry-after", seconds);
+        }
         if let ServiceError::Internal(cause) = &error {
             tracing::error!(cause, "a call failed");
         }

@@ -1,9 +1,11 @@
-//! Sealing of private keys at rest: AES-256-GCM under the master key.
+//! Sealing of private keys at rest: AES-256-GCM under the master key. Whatever else has to be kept
+//! secret has a key of its own, derived from the master key.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    digest,
+    digest, hkdf,
 };
+use eventstore::snapshot::SnapshotKeys;
 use zeroize::Zeroizing;
 
 use crate::error::StartError;
@@ -13,8 +15,12 @@ use crate::error::StartError;
 /// Shows itself only by its fingerprint.
 pub(crate) struct MasterKey {
     key: RandomizedNonceKey,
+    derivation: hkdf::Prk,
     fingerprint: String,
 }
+
+/// What a derived key is for. A key for one purpose tells nothing about that for another.
+const SNAPSHOTS: &str = "signet/snapshots/1";
 
 /// The sealed bytes do not open: another key, another place, or damage.
 #[derive(Debug)]
@@ -52,7 +58,30 @@ impl MasterKey {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        Ok(Self { key, fingerprint })
+        let derivation = hkdf::Salt::new(hkdf::HKDF_SHA256, b"signet master key").extract(bytes);
+        Ok(Self {
+            key,
+            derivation,
+            fingerprint,
+        })
+    }
+
+    /// The key that snapshots of aggregates are encrypted with.
+    pub(crate) fn snapshot_keys(&self) -> Result<SnapshotKeys, StartError> {
+        // Named after the master key, so that one under another is known for what it is.
+        let id = format!("{SNAPSHOTS}/{}", self.fingerprint);
+        let key = self.derive(SNAPSHOTS)?;
+        SnapshotKeys::new(id, &key).map_err(|error| StartError::Derivation(error.to_string()))
+    }
+
+    /// A key for a purpose, by HKDF (RFC 5869) with SHA-256.
+    fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, StartError> {
+        let mut key = Zeroizing::new([0; 32]);
+        self.derivation
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|material| material.fill(key.as_mut_slice()))
+            .map_err(|_| StartError::Derivation(format!("HKDF gives no key for {purpose}")))?;
+        Ok(key)
     }
 
     /// Names the key without telling anything about it: 16 hexadecimal digits.
@@ -151,6 +180,24 @@ mod tests {
             key(1).seal(PLACE, b"x").unwrap(),
             key(1).seal(PLACE, b"x").unwrap()
         );
+    }
+
+    #[test]
+    fn a_derived_key_is_its_purpose_s_and_never_the_master_key() {
+        let derived = key(1).derive("signet/snapshots/1").unwrap();
+
+        assert_eq!(derived, key(1).derive("signet/snapshots/1").unwrap());
+        assert_ne!(derived, key(1).derive("signet/snapshots/2").unwrap());
+        assert_ne!(derived, key(2).derive("signet/snapshots/1").unwrap());
+        assert_ne!(*derived, [1; 32]);
+    }
+
+    #[test]
+    fn snapshots_name_the_master_key_by_its_fingerprint_only() {
+        let keys = key(1).snapshot_keys().unwrap();
+
+        let id = format!("signet/snapshots/1/{}", key(1).fingerprint());
+        assert_eq!(keys.current(), id);
     }
 
     #[test]

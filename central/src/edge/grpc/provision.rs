@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use eventstore::command::{Aggregate, Done};
 use protocol::v1::{
     ApplyIdGeneratorRequest, ApplyIdGeneratorResponse, ApplyRoleRequest, ApplyRoleResponse,
     ApplyTenantRequest, ApplyTenantResponse, DeleteIdGeneratorRequest, DeleteResponse,
@@ -12,7 +13,7 @@ use protocol::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{operator, wire};
-use crate::{aggregate::Aggregate, commands::Done, edge::Application, error::ServiceError};
+use crate::{edge::Application, error::ServiceError};
 
 /// The service.
 pub(super) struct Service {
@@ -54,9 +55,9 @@ impl Provision for Service {
             Ok(done) => Ok(Response::new(ApplyTenantResponse {
                 outcome: Some(Outcome::Applied(TenantApplied {
                     position: done.position.0,
-                    changed: done.changed,
+                    changed: done.appended.is_some(),
                     issuer: self.application.config.issuer(&name),
-                    active_key: done.active_key(),
+                    active_key: active_key(&done.state),
                 })),
             })),
         }
@@ -119,7 +120,7 @@ impl Provision for Service {
             Err(refusal) => Outcome::Refusal(wire::iam_refusal(refusal)),
             Ok(done) => Outcome::Applied(RoleApplied {
                 position: done.position.0,
-                changed: done.changed,
+                changed: done.appended.is_some(),
             }),
         };
         Ok(Response::new(ApplyRoleResponse {
@@ -178,7 +179,7 @@ impl Provision for Service {
                 let member = done.state.member(&namespace);
                 Outcome::Applied(IdGeneratorApplied {
                     position: done.position.0,
-                    changed: done.changed,
+                    changed: done.appended.is_some(),
                     next: member.map_or(0, |member| member.next),
                     remaining: member.map_or(0, |member| member.remaining()),
                 })
@@ -213,6 +214,12 @@ impl Provision for Service {
     }
 }
 
+/// Id of the key that signs; empty when there is none.
+fn active_key(tenant: &iam::tenant::State) -> String {
+    let kid = tenant.active_key().map(|key| key.kid.clone());
+    kid.unwrap_or_default()
+}
+
 /// The domain refuses no deletion; should it ever, the caller has to hear of it.
 fn deleted<A: Aggregate, Refusal: std::fmt::Display>(
     answer: Result<Done<A>, Refusal>,
@@ -220,7 +227,7 @@ fn deleted<A: Aggregate, Refusal: std::fmt::Display>(
     match answer {
         Ok(done) => Ok(Response::new(DeleteResponse {
             position: done.position.0,
-            changed: done.changed,
+            changed: done.appended.is_some(),
         })),
         Err(refusal) => Err(Status::failed_precondition(refusal.to_string())),
     }

@@ -79,6 +79,8 @@ pub trait SnapshotObserver: Send + Sync + 'static {
     fn skipped(&self, _skipped: &SkippedSnapshot) {}
     /// One was due, but could not be made; the events were stored without it.
     fn not_taken(&self, _stream: &StreamKey, _message: &str) {}
+    /// One was found and used: a state was loaded from it, as of this version of the stream.
+    fn restored(&self, _stream: &StreamKey, _stream_version: u64) {}
     /// One was made, of so many bytes as it is stored.
     fn taken(&self, _stream: &StreamKey, _bytes: usize) {}
 }

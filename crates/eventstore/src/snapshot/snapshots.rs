@@ -201,7 +201,11 @@ impl Snapshots {
                 Err(error) => return Err(unavailable(error)),
             };
             match self.open(stream, &found, newest_schema, &read) {
-                Ok(restored) => return Ok(Some(restored)),
+                Ok(restored) => {
+                    let version = restored.stream_version;
+                    self.options.observer.restored(stream, version);
+                    return Ok(Some(restored));
+                }
                 Err(skip) => self.skipped(stream, found.stream_version, skip),
             }
             at_most = found.stream_version - 1;

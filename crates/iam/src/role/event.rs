@@ -10,6 +10,9 @@ use crate::unreadable::{self, UnreadableEvent};
 /// one, and an upcaster in [`Event::read`].
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// The names of all events here, as [`Event::event_type`] gives them.
+pub const EVENT_TYPES: [&str; 3] = ["RoleDeclared", "RoleChanged", "RoleRemoved"];
+
 /// What has happened to a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]

@@ -15,5 +15,5 @@ mod tests;
 
 pub use command::{Command, Context};
 pub use decide::decide;
-pub use event::{Event, SCHEMA_VERSION};
+pub use event::{EVENT_TYPES, Event, SCHEMA_VERSION};
 pub use state::{State, evolve};

@@ -1,11 +1,12 @@
 //! What a role is after its events.
 
 use policy::Role;
+use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 
 /// A role after its events.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
     /// As it was declared last; none when it never was, or was removed.
     pub role: Option<Role>,

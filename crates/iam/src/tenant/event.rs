@@ -12,6 +12,19 @@ use crate::unreadable::{self, UnreadableEvent};
 /// one, and an upcaster in [`Event::read`].
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// The names of all events here, as [`Event::event_type`] gives them.
+pub const EVENT_TYPES: [&str; 9] = [
+    "TenantDeclared",
+    "TenantChanged",
+    "TenantReleased",
+    "TenantAdopted",
+    "TenantClosed",
+    "TenantReopened",
+    "TenantKeyAdded",
+    "TenantKeyActivated",
+    "TenantKeyRetired",
+];
+
 /// What has happened to a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]

@@ -21,6 +21,6 @@ mod tests;
 
 pub use command::{Command, KeySettings, Spec, TokenSettings};
 pub use decide::decide;
-pub use event::{Event, SCHEMA_VERSION};
+pub use event::{EVENT_TYPES, Event, SCHEMA_VERSION};
 pub use rotation::{KeyStep, MAX_CLOCK_DIFFERENCE};
 pub use state::{Key, KeyPhase, Standing, State, evolve};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use token::{Algorithm, Jwk, Jwks};
 
@@ -9,7 +10,7 @@ use super::command::Spec;
 use super::event::Event;
 
 /// Where a tenant stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Standing {
     /// Never declared.
     #[default]
@@ -34,7 +35,7 @@ pub enum KeyPhase {
 }
 
 /// A signing key of a tenant: its public part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Its id.
     pub kid: String,
@@ -43,10 +44,13 @@ pub struct Key {
     /// Its public part.
     pub public_jwk: Jwk,
     /// When it was published.
+    #[serde(with = "time::serde::rfc3339")]
     pub added_at: OffsetDateTime,
     /// When it began to sign.
+    #[serde(with = "time::serde::rfc3339::option")]
     pub activated_at: Option<OffsetDateTime>,
     /// When another took its place.
+    #[serde(with = "time::serde::rfc3339::option")]
     pub superseded_at: Option<OffsetDateTime>,
     /// The longest lifetime of an access token that was in force while it was active.
     pub longest_token_lifetime_seconds: u64,
@@ -64,7 +68,7 @@ impl Key {
 }
 
 /// A tenant after its events.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
     /// Where it stands.
     pub standing: Standing,

@@ -8,6 +8,9 @@ use crate::Range;
 /// The version of the events' shape. An older one is read by an upcaster, once there is an older one.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// The names of all events here, as [`Event::event_type`] gives them.
+pub const EVENT_TYPES: [&str; 4] = ["Declared", "Changed", "Removed", "RangeAllocated"];
+
 /// One fact, as it is stored: JSON with the member `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]

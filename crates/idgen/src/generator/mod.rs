@@ -49,7 +49,7 @@ mod tests;
 
 pub use command::{Command, Context};
 pub use decide::decide;
-pub use event::{Event, SCHEMA_VERSION};
+pub use event::{EVENT_TYPES, Event, SCHEMA_VERSION};
 pub use refusal::{Reason, Refusal};
 pub use spec::{Algorithm, Buffer, Segment, Snowflake, Spec};
 pub use state::{Member, State, evolve};
