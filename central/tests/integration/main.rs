@@ -10,6 +10,8 @@
 mod administration;
 mod allocation;
 mod anonymous;
+mod api_events;
+mod api_replays;
 mod exchange;
 mod kill;
 mod kubernetes;
