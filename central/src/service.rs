@@ -7,6 +7,7 @@ use eventstore::{
     EventStore,
     consumer::{Consumers, ConsumersOptions},
     integrity::PublicKeys,
+    projection::{ProjectionOptions, Projections},
 };
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
@@ -109,6 +110,7 @@ pub async fn start_with_clock(
             Arc::clone(&store),
             ConsumersOptions::default(),
         )),
+        projections: Projections::new(Arc::clone(&store), ProjectionOptions::default()),
         checkpoint_keys: PublicKeys::none(),
         replays: Replays::new(Arc::clone(&store), PublicKeys::none()),
         readiness: Arc::new(Readiness::default()),

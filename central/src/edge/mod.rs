@@ -13,7 +13,7 @@ mod tls;
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use eventstore::{EventStore, consumer::Consumers, integrity::PublicKeys};
+use eventstore::{EventStore, consumer::Consumers, integrity::PublicKeys, projection::Projections};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use self::{
@@ -44,6 +44,7 @@ pub(crate) struct Application {
     pub(crate) exchange: Exchange,
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) consumers: Arc<Consumers>,
+    pub(crate) projections: Projections,
     /// What checkpoints can be verified with.
     pub(crate) checkpoint_keys: PublicKeys,
     pub(crate) replays: Replays,

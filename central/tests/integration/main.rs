@@ -10,6 +10,7 @@
 mod administration;
 mod allocation;
 mod anonymous;
+mod api_consumers;
 mod api_events;
 mod api_replays;
 mod exchange;

@@ -18,9 +18,9 @@ const COLUMNS: &[Column] = &[
     ("subscription", "/subscription"),
     ("paused", "/paused"),
     ("dead letters", "/dead_letters"),
-    ("position", "/partitions/0/position"),
-    ("lag", "/partitions/0/lag_events"),
-    ("owner", "/partitions/0/owner"),
+    ("position", "/position"),
+    ("events behind", "/lag_events"),
+    ("seconds behind", "/lag_seconds"),
 ];
 const LETTERS: &[Column] = &[
     ("id", "/id"),
@@ -42,7 +42,7 @@ pub struct SubscriptionOptions {
 
 #[derive(Debug, Subcommand)]
 enum Subscription {
-    /// All subscriptions; of each its first partition
+    /// All subscriptions; of their partitions the one that is furthest behind
     List,
     /// Everything about one, as JSON
     Show(Name),

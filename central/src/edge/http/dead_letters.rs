@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use eventstore::{
     Position,
-    consumer::{DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed},
+    consumer::{ConsumerError, DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -63,10 +63,11 @@ pub(super) async fn list(
 /// `POST /api/v1/dead-letters/{id}/replay`: hands the event to its handler again, here and now.
 pub(super) async fn replay(State(application): State<Arc<Application>>, place: Place) -> Answer {
     let letter = letter(&place)?;
-    let replay = application
-        .consumers
-        .replay(&letter.subscription, letter.position);
-    replay.await?;
+    let name = letter.subscription.as_str();
+    let known = subscriptions(&application);
+    known.status(name, (application.clock)()).await?;
+    let replay = application.consumers.replay(name, letter.position);
+    replay.await.map_err(runs_elsewhere)?;
     Ok(Json(json!({ "replayed": name_of(&letter) })))
 }
 
@@ -78,10 +79,8 @@ pub(super) async fn replay_all(
     let mut all = Replayed::default();
     for subscription in names(&application, &filter).await? {
         let tenant = filter.tenant.as_deref();
-        let replayed = application
-            .consumers
-            .replay_all(&subscription, tenant)
-            .await?;
+        let replay = application.consumers.replay_all(&subscription, tenant);
+        let replayed = replay.await.map_err(runs_elsewhere)?;
         all.handled += replayed.handled;
         all.failed += replayed.failed;
         all.skipped += replayed.skipped;
@@ -128,6 +127,16 @@ async fn names(application: &Application, filter: &Filter) -> Result<Vec<String>
     let all = subscriptions.all(now).await?;
     let with_letters = all.into_iter().filter(|status| status.dead_letters > 0);
     Ok(with_letters.map(|status| status.subscription).collect())
+}
+
+/// A subscription that is known, but not to this process.
+fn runs_elsewhere(error: ConsumerError) -> ServiceError {
+    match error {
+        ConsumerError::NotFound { subscription } => ServiceError::Conflict(format!(
+            "subscription {subscription} does not run in this replica; ask one that runs it"
+        )),
+        error => error.into(),
+    }
 }
 
 fn letter(place: &Place) -> Result<DeadLetterCursor, ServiceError> {

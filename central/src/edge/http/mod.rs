@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod parameters;
 mod place;
+mod projections;
 mod replays;
 mod scope;
 mod subscriptions;
@@ -62,6 +63,18 @@ pub(super) fn router(application: Arc<Application>) -> Router {
             get(replays::one).delete(replays::cancel),
         )
         .route("/api/v1/checkpoints", get(checkpoints::list))
+        .route("/api/v1/projections", get(projections::list))
+        .route("/api/v1/projections/{name}", get(projections::one))
+        .route("/api/v1/projections/{name}/pause", post(projections::pause))
+        .route(
+            "/api/v1/projections/{name}/resume",
+            post(projections::resume),
+        )
+        .route(
+            "/api/v1/projections/{name}/rebuild",
+            post(projections::rebuild),
+        )
+        .route("/api/v1/projections/{name}/clear", post(projections::clear))
         .route("/api/v1/subscriptions", get(subscriptions::list))
         .route("/api/v1/subscriptions/{name}", get(subscriptions::one))
         .route(
@@ -150,6 +163,14 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
         (
             "/api/v1/tenants/{tenant}/dead-letters",
             read("signet/dead-letters", get(dead_letters::list)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/projections",
+            read("signet/projections", get(projections::list)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/projections/{name}",
+            read("signet/projections", get(projections::one)),
         ),
         (
             "/api/v1/tenants/{tenant}/checkpoints",

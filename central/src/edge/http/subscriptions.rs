@@ -84,10 +84,15 @@ async fn view(
         "partitions": health.map(|health| health.partitions),
         "statistics": statistics,
     });
+    let partitions = || status.partitions.iter();
+    let oldest = partitions().map(|one| one.lag_seconds);
     Ok(json!({
         "subscription": name,
         "paused": status.paused,
         "dead_letters": status.dead_letters,
+        "position": partitions().map(|one| one.position).min(),
+        "lag_events": partitions().map(|one| one.lag_events).max(),
+        "lag_seconds": oldest.fold(0.0, f64::max),
         "partitions": status.partitions,
         "this_replica": here,
     }))
