@@ -7,6 +7,7 @@ use eventstore::{
     EventStore, Position, RecordedEvent,
     consumer::{ConsumerOptions, Consumers, ConsumersOptions, Delivery, Handler, HandlerError},
     integrity::{Checkpoints, Ed25519Signer},
+    projection::{Projection, ProjectionOptions, Projections, RunnerOptions},
 };
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ on_each_store!(
     subscriptions_are_shown_paused_and_resumed,
     dead_letters_are_listed_and_dropped,
     checkpoints_are_listed_the_newest_first,
+    projections_are_shown_paused_and_built_anew,
 );
 
 const SUBSCRIPTIONS: &str = "/api/v1/subscriptions";
@@ -241,6 +243,98 @@ async fn checkpoints_are_listed_the_newest_first(database: Database) {
     assert!(!tenants.is_empty() && tenants.iter().all(|tenant| tenant == "bank"));
     let given = central.ask("/api/v1/checkpoints?tenant=bank").await;
     assert_eq!(given.body, own.body);
+}
+
+/// Counts the events of each stream.
+struct Counts;
+
+impl Projection for Counts {
+    fn name(&self) -> &str {
+        "counts"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn selects(&self, _: &RecordedEvent) -> bool {
+        true
+    }
+
+    fn keys(&self, event: &RecordedEvent) -> Vec<String> {
+        vec![event.stream.to_string()]
+    }
+
+    fn apply(
+        &self,
+        document: Option<Value>,
+        _: &str,
+        _: &RecordedEvent,
+    ) -> Result<Option<Value>, String> {
+        let before = document.and_then(|count| count.as_u64()).unwrap_or(0);
+        Ok(Some(json!(before + 1)))
+    }
+}
+
+async fn projections_are_shown_paused_and_built_anew(database: Database) {
+    const COUNTS: &str = "/api/v1/projections/counts";
+    let central = Central::on(&database).await;
+    central.furnish().await;
+    let store = store_of(&database).await;
+    let projections = Projections::new(Arc::clone(&store), ProjectionOptions::default());
+    let runner = projections.run(Arc::new(Counts), &RunnerOptions::default());
+    let runner = runner.unwrap();
+    eventually("ten events applied", || async {
+        central.ask(COUNTS).await.body["active"]["position"] == 10
+    })
+    .await;
+
+    let listed = central.ask("/api/v1/projections").await;
+    assert!(
+        listed
+            .all("projections", "projection")
+            .contains(&json!("counts"))
+    );
+    for (deed, state) in [("pause", "paused"), ("resume", "running")] {
+        let answer = post(&central, &format!("{COUNTS}/{deed}")).await;
+        assert_eq!((answer.status, &answer.body["state"]), (200, &json!(state)));
+    }
+    let mut generation = central.ask(COUNTS).await.body["active"]["generation"].clone();
+    for deed in ["rebuild", "clear"] {
+        assert_eq!(
+            post(&central, &format!("{COUNTS}/{deed}")).await.status,
+            200
+        );
+        let former = generation.clone();
+        eventually("another generation", || async {
+            let now = central.ask(COUNTS).await.body["active"].clone();
+            now["generation"] != former && now["position"] == 10
+        })
+        .await;
+        generation = central.ask(COUNTS).await.body["active"]["generation"].clone();
+    }
+    for deed in ["pause", "resume", "rebuild", "clear"] {
+        let answer = post(&central, &format!("/api/v1/projections/none/{deed}")).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (404, "SIGNET-CENTRAL-0030"),
+            "{deed}"
+        );
+    }
+
+    let own = "/api/v1/tenants/acme/projections";
+    for path in [own.to_owned(), format!("{own}/counts")] {
+        central
+            .assert_scoped("signet/projections", "read", ("GET", &path), None)
+            .await;
+        let text = central.ask(&path).await.body.to_string();
+        assert!(
+            text.contains("counts") && !text.contains("partitions"),
+            "{text}"
+        );
+    }
+    drop(runner);
+    store.close().await;
 }
 
 #[tokio::test]
