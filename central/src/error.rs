@@ -168,11 +168,23 @@ pub(crate) enum ServiceError {
     TooManyStreams,
     #[error("this replica has just started and still reads what was written before; try again")]
     CatchingUp,
+    #[error("there is no {what} {name:?}; list them to see which there are")]
+    NotFound { what: &'static str, name: String },
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0} replays run already; cancel one or wait for its end")]
+    TooManyReplays(usize),
     #[error("an internal error; the log tells more under the request id")]
     Internal(String),
 }
 
 impl ServiceError {
+    /// That there is no such thing; of what the caller wrote not more than a name would have.
+    pub(crate) fn missing(what: &'static str, name: &str) -> Self {
+        let name = name.chars().take(256).collect();
+        Self::NotFound { what, name }
+    }
+
     /// The stable code of the error.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -195,6 +207,9 @@ impl ServiceError {
             Self::CatchingUp => "SIGNET-CENTRAL-0017",
             Self::Limited { .. } => "SIGNET-CENTRAL-0018",
             Self::Busy => "SIGNET-CENTRAL-0019",
+            Self::NotFound { .. } => "SIGNET-CENTRAL-0030",
+            Self::Conflict(_) => "SIGNET-CENTRAL-0031",
+            Self::TooManyReplays(_) => "SIGNET-CENTRAL-0032",
         }
     }
 
@@ -205,7 +220,10 @@ impl ServiceError {
             Self::Forbidden(_) | Self::NotAdmitted { .. } | Self::TenantClosed(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::UnknownTenant(_) | Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::UnknownTenant(_) | Self::NoSuchRoute | Self::NotFound { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::InvalidArgument { .. } => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -217,6 +235,7 @@ impl ServiceError {
             | Self::Busy
             | Self::CatchingUp
             | Self::NoActiveKey(_)
+            | Self::TooManyReplays(_)
             | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -229,11 +248,14 @@ impl ServiceError {
             Self::Forbidden(_) | Self::NotAdmitted { .. } | Self::TenantClosed(_) => {
                 tonic::Code::PermissionDenied
             }
-            Self::UnknownTenant(_) => tonic::Code::NotFound,
+            Self::UnknownTenant(_) | Self::NotFound { .. } => tonic::Code::NotFound,
+            Self::Conflict(_) => tonic::Code::FailedPrecondition,
             Self::InvalidArgument { .. } => tonic::Code::InvalidArgument,
             Self::NoSuchRoute | Self::MethodNotAllowed => tonic::Code::Unimplemented,
             Self::TimedOut => tonic::Code::DeadlineExceeded,
-            Self::TooManyStreams | Self::Limited { .. } => tonic::Code::ResourceExhausted,
+            Self::TooManyStreams | Self::Limited { .. } | Self::TooManyReplays(_) => {
+                tonic::Code::ResourceExhausted
+            }
             Self::StoreUnavailable
             | Self::AuthenticationUnavailable
             | Self::Behind(_)

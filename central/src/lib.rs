@@ -27,6 +27,7 @@ mod exchange;
 mod keys;
 mod metrics;
 mod readiness;
+mod replays;
 mod service;
 
 pub use authentication::{

@@ -3,7 +3,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum_server::Handle;
-use eventstore::EventStore;
+use eventstore::{
+    EventStore,
+    consumer::{Consumers, ConsumersOptions},
+    integrity::PublicKeys,
+    projection::{ProjectionOptions, Projections},
+};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -20,6 +25,7 @@ use crate::{
     keys::{KeyStore, Rotation},
     metrics::Metrics,
     readiness::{Readiness, StoreProbe},
+    replays::Replays,
 };
 
 /// Tells the time.
@@ -103,6 +109,13 @@ pub async fn start_with_clock(
         commands: Arc::clone(&commands),
         exchange,
         store: Arc::clone(&store),
+        consumers: Arc::new(Consumers::new(
+            Arc::clone(&store),
+            ConsumersOptions::default(),
+        )),
+        projections: Projections::new(Arc::clone(&store), ProjectionOptions::default()),
+        checkpoint_keys: PublicKeys::none(),
+        replays: Replays::new(Arc::clone(&store), PublicKeys::none()),
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(&metrics),
         streams: Streams::new(&config),

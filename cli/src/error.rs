@@ -46,6 +46,15 @@ pub enum Error {
     /// Central could not be asked, or refused.
     #[error("{0}")]
     Central(String),
+    /// A verification found a fault.
+    #[error(
+        "the events are not as they were written: the first fault is at position {position}; keep the \
+         database as it is for an inquiry, and restore from a backup"
+    )]
+    Tampered {
+        /// Where it shows first.
+        position: u64,
+    },
     /// Options that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -64,6 +73,7 @@ impl Error {
             Self::Demonstration { .. } => "SIGNET-CLI-0006",
             Self::Central(_) => "SIGNET-CLI-0007",
             Self::Usage(_) => "SIGNET-CLI-0008",
+            Self::Tampered { .. } => "SIGNET-CLI-0009",
         }
     }
 }

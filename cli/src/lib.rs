@@ -38,6 +38,14 @@ pub enum Command {
     Demo(demo::Options),
     /// Show what a running central holds
     Get(admin::Options),
+    /// List events, follow them as they come, and verify that nobody changed them
+    Events(admin::events::Options),
+    /// Replay events: count or verify them, with progress
+    Replay(admin::replay::Options),
+    /// Look after the subscriptions to events
+    Subscriptions(admin::consumers::SubscriptionOptions),
+    /// Look after events that handlers gave up
+    DeadLetters(admin::consumers::DeadLetterOptions),
     /// Print reference documentation made from the programs' own types
     #[command(hide = true)]
     Reference(reference::Options),
@@ -52,6 +60,10 @@ pub async fn run(cli: Cli) -> Result<(), error::Error> {
         Command::Dev(options) => dev::run(options).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Get(options) => admin::run(options).await,
+        Command::Events(options) => admin::events::run(options).await,
+        Command::Replay(options) => admin::replay::run(options).await,
+        Command::Subscriptions(options) => admin::consumers::subscriptions(options).await,
+        Command::DeadLetters(options) => admin::consumers::dead_letters(options).await,
         Command::Reference(options) => reference::run(&options),
     }
 }

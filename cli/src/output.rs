@@ -1,6 +1,14 @@
 //! The only place that writes to the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::{
+    cell::Cell,
+    io::IsTerminal as _,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
 /// A line of the answer, on standard output.
 pub fn line(text: &str) {
     println!("{text}");
@@ -9,6 +17,63 @@ pub fn line(text: &str) {
 /// A line that ends the command badly, on standard error.
 pub fn failure(text: &str) {
     eprintln!("error: {text}");
+}
+
+/// A remark beside the answer, on standard error.
+pub fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// How often a line is written where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// How far something is, on standard error: a bar on a terminal, else now and then a line.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    told: Cell<Option<Instant>>,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    #[must_use]
+    pub fn begin() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            let style = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        let told = Cell::new(None);
+        Self { bar, told }
+    }
+
+    /// Shows that so many of so many are done, and what else there is to say.
+    pub fn show(&self, done: u64, total: Option<u64>, remark: &str) {
+        if let Some(bar) = &self.bar {
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+            bar.set_message(remark.to_owned());
+        } else if self.told.get().is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            self.told.set(Some(Instant::now()));
+            note(&progress_line(done, total, remark));
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn progress_line(done: u64, total: Option<u64>, remark: &str) -> String {
+    match total {
+        Some(total) => format!("{done} of {total}, {remark}"),
+        None => format!("{done}, {remark}"),
+    }
 }
 
 /// Columns aligned under their headings, on standard output.
@@ -47,7 +112,16 @@ fn aligned(headings: &[&str], rows: &[Vec<String>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::aligned;
+    use super::{aligned, progress_line};
+
+    #[test]
+    fn progress_is_a_line_where_there_is_no_terminal() {
+        assert_eq!(
+            progress_line(3, Some(9), "1 events/s"),
+            "3 of 9, 1 events/s"
+        );
+        assert_eq!(progress_line(3, None, "1 events/s"), "3, 1 events/s");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

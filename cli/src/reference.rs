@@ -75,11 +75,11 @@ fn configuration() -> String {
         .get_subcommands()
         .filter(|command| !command.is_hide_set())
     {
-        section(
-            &mut page,
-            &format!("signet {}", subcommand.get_name()),
-            subcommand,
-        );
+        let name = format!("signet {}", subcommand.get_name());
+        section(&mut page, &name, subcommand);
+        for nested in subcommand.get_subcommands() {
+            section(&mut page, &format!("{name} {}", nested.get_name()), nested);
+        }
     }
     page
 }
@@ -88,6 +88,9 @@ fn section(page: &mut String, name: &str, command: &clap::Command) {
     page.push_str(&format!("\n## {name}\n\n"));
     if let Some(about) = command.get_about() {
         page.push_str(&format!("{about}\n\n"));
+    }
+    if command.get_arguments().next().is_none() {
+        return;
     }
     page.push_str("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
     for argument in command
@@ -183,6 +186,7 @@ mod tests {
             "signet-operator",
             "signet-sidecar",
             "signet dev",
+            "signet events list",
         ] {
             assert!(page.contains(&format!("## {name}\n")), "{name} is missing");
         }

@@ -13,7 +13,7 @@ mod tls;
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use eventstore::EventStore;
+use eventstore::{EventStore, consumer::Consumers, integrity::PublicKeys, projection::Projections};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use self::{
@@ -26,11 +26,12 @@ use crate::{
     authentication::Gate,
     commands::Commands,
     config::Config,
-    directory::Directory,
+    directory::{Directory, Realm},
     error::{ServiceError, StartError},
     exchange::Exchange,
     metrics::Metrics,
     readiness::Readiness,
+    replays::Replays,
     service::Clock,
 };
 
@@ -42,10 +43,24 @@ pub(crate) struct Application {
     pub(crate) commands: Arc<Commands>,
     pub(crate) exchange: Exchange,
     pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) consumers: Arc<Consumers>,
+    pub(crate) projections: Projections,
+    /// What checkpoints can be verified with.
+    pub(crate) checkpoint_keys: PublicKeys,
+    pub(crate) replays: Replays,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) streams: Streams,
     pub(crate) clock: Clock,
+}
+
+impl Application {
+    /// The realm of a tenant that was declared once.
+    pub(crate) fn existing(&self, tenant: &str) -> Result<Arc<Realm>, ServiceError> {
+        let realm = self.directory.realm(tenant);
+        let realm = realm.filter(|realm| realm.exists());
+        realm.ok_or_else(|| ServiceError::UnknownTenant(tenant.chars().take(64).collect()))
+    }
 }
 
 /// Everything there is to call, and the task that reports health over gRPC.

@@ -143,12 +143,17 @@ fn more(uri: &Uri, value: &Value) -> Option<String> {
     if value.get("end") == Some(&Value::Bool(true)) {
         return None;
     }
-    let kept: Vec<(String, String)> = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes())
-        .filter(|(name, _)| name != "after")
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
+    let mut kept: Vec<(String, String)> =
+        form_urlencoded::parse(uri.query().unwrap_or("").as_bytes())
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+    let is_backward = kept
+        .iter()
+        .any(|(name, value)| name == "direction" && value == "backward");
+    let cursor = if is_backward { "before" } else { "after" };
+    kept.retain(|(name, _)| name != cursor);
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(kept).append_pair("after", &next);
+    query.extend_pairs(kept).append_pair(cursor, &next);
     Some(format!("{}?{}", uri.path(), query.finish()))
 }
 
@@ -251,6 +256,14 @@ mod tests {
 
         assert!(going_on.contains("/api/v1/events?tenant=a%26b&amp;after=7"));
         assert!(!at_its_end.contains("more"));
+    }
+
+    #[test]
+    fn a_list_that_goes_backward_goes_on_before() {
+        let uri = Uri::from_static("/api/v1/events?direction=backward&before=9&after=2");
+        let page = page(&uri, &json!({ "events": [], "next": 7, "end": false }));
+        let more = "/api/v1/events?direction=backward&amp;after=2&amp;before=7";
+        assert!(page.contains(more), "{page}");
     }
 
     #[test]

@@ -10,6 +10,9 @@
 mod administration;
 mod allocation;
 mod anonymous;
+mod api_consumers;
+mod api_events;
+mod api_replays;
 mod event_types;
 mod exchange;
 mod kill;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -45,11 +45,26 @@ impl Client {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Option<Value>) -> Result<Value, Error> {
+        self.call(Method::POST, path, body).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, Error> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Error> {
         let server = &self.server;
-        let request = self
+        let mut request = self
             .http
-            .get(format!("{server}{path}"))
+            .request(method, format!("{server}{path}"))
             .bearer_auth(self.secret.expose_secret());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
         let response = request.send().await.map_err(|error| {
             Error::Central(format!(
                 "central at {server} cannot be reached: {}",
@@ -67,9 +82,9 @@ impl Client {
         let message = body["error"]["message"]
             .as_str()
             .unwrap_or("no reason given");
-        let mend = match status {
-            StatusCode::UNAUTHORIZED => "; compare --token-file with central's own",
-            StatusCode::NOT_FOUND => "; `signet get tenants` lists what there is",
+        let mend = match (status, body["error"]["code"].as_str()) {
+            (StatusCode::UNAUTHORIZED, _) => "; compare --token-file with central's own",
+            (_, Some("SIGNET-CENTRAL-0005")) => "; `signet get tenants` lists what there is",
             _ => "",
         };
         Err(Error::Central(format!("{status}: {message}{mend}")))

@@ -1,20 +1,34 @@
 //! What a running central holds, for administrators.
 
 mod client;
+pub mod consumers;
+pub mod events;
+mod path;
+pub mod replay;
+mod table;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-use serde_json::Value;
+use clap::{Args, Subcommand};
 
-use self::client::Client;
-use crate::{error::Error, output};
+use self::{
+    client::Client,
+    table::{Column, Format},
+};
+use crate::error::Error;
 
 /// What to show, and of which central.
 #[derive(Debug, Args)]
 pub struct Options {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// What every command takes that asks a central.
+#[derive(Debug, Args)]
+struct Shared {
     #[command(flatten)]
     connection: Connection,
     /// How to print it
@@ -51,12 +65,6 @@ pub struct Connection {
     pub ca_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 enum What {
     /// All tenants
@@ -85,9 +93,6 @@ struct Tenant {
     /// Name of the tenant
     tenant: String,
 }
-
-/// Where a cell of the table lies in an item.
-type Column = (&'static str, &'static str);
 
 impl What {
     fn path(&self) -> String {
@@ -165,59 +170,10 @@ impl What {
 /// # Errors
 /// Central cannot be reached, or refuses.
 pub async fn run(options: Options) -> Result<(), Error> {
-    let answer = Client::new(&options.connection)?
+    let answer = Client::new(&options.shared.connection)?
         .get(&options.what.path())
         .await?;
-    if matches!(options.output, Format::Json) {
-        output::line(&format!("{answer:#}"));
-        return Ok(());
-    }
     let (list, columns) = options.what.list();
-    let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
-    let items = answer[list]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let row = |item: &Value| -> Vec<String> {
-        columns
-            .iter()
-            .map(|(_, pointer)| cell(item.pointer(pointer)))
-            .collect()
-    };
-    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
-    output::table(&headings, &rows);
+    table::list(&answer, list, columns, options.shared.output);
     Ok(())
-}
-
-/// A value as a person reads it in a table.
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| cell(Some(item)))
-            .collect::<Vec<_>>()
-            .join(","),
-        // A subject of a role: what it is called is what matters.
-        Some(Value::Object(fields)) if fields.contains_key("name") => cell(fields.get("name")),
-        Some(other) => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::cell;
-
-    #[test]
-    fn cells_are_for_people() {
-        assert_eq!(cell(None), "-");
-        assert_eq!(cell(Some(&json!([]))), "-");
-        assert_eq!(cell(Some(&json!(["shop", "depot"]))), "shop,depot");
-        assert_eq!(cell(Some(&json!([{"kind": "User", "name": "ann"}]))), "ann");
-        assert_eq!(cell(Some(&json!(7))), "7");
-    }
 }

@@ -15,25 +15,11 @@ use crate::{directory::Realm, edge::Application, error::ServiceError};
 
 type Answer = Result<Json<Value>, ServiceError>;
 
-/// Events read at once while those of one tenant are sought.
-const PAGE: usize = 1000;
-/// Events looked at in one call; the answer says where to go on.
-const SCANNED: usize = 20_000;
-const MOST_EVENTS: usize = 1000;
-
 /// Read your writes: the answer is at least as new as a position.
 #[derive(Deserialize)]
 pub(super) struct AtLeast {
     #[serde(default)]
     min_position: u64,
-}
-
-/// Which events.
-#[derive(Deserialize)]
-pub(super) struct Window {
-    #[serde(default)]
-    after: u64,
-    limit: Option<usize>,
 }
 
 /// `GET /api/v1/tenants`
@@ -103,45 +89,6 @@ pub(super) async fn keys(
     ))
 }
 
-/// `GET /api/v1/tenants/{tenant}/events?after=&limit=`
-///
-/// `next` is what to give as `after` to go on; `end` tells that there was nothing more.
-pub(super) async fn events(
-    State(application): State<Arc<Application>>,
-    Path(tenant): Path<String>,
-    Parameters(window): Parameters<Window>,
-) -> Answer {
-    let limit = window.limit.unwrap_or(100);
-    if !(1..=MOST_EVENTS).contains(&limit) {
-        let message = format!("give 1 to {MOST_EVENTS}");
-        return Err(ServiceError::InvalidArgument {
-            name: "limit",
-            message,
-        });
-    }
-    realm(&application, &tenant, AtLeast { min_position: 0 }).await?;
-    let mut found = Vec::new();
-    let mut next = Position(window.after);
-    let mut end = false;
-    let mut scanned = 0;
-    while found.len() < limit && scanned < SCANNED && !end {
-        let page = application.store.read_all(next, PAGE).await?;
-        end = page.len() < PAGE;
-        for event in page {
-            if found.len() == limit {
-                end = false;
-                break;
-            }
-            scanned += 1;
-            next = event.position;
-            if event.stream.tenant == tenant {
-                found.push(views::event(event));
-            }
-        }
-    }
-    Ok(Json(json!({ "events": found, "next": next, "end": end })))
-}
-
 async fn realm(
     application: &Application,
     tenant: &str,
@@ -151,9 +98,5 @@ async fn realm(
         .directory
         .reached_soon(Position(at.min_position))
         .await?;
-    let realm = application
-        .directory
-        .realm(tenant)
-        .filter(|realm| realm.exists());
-    realm.ok_or_else(|| ServiceError::UnknownTenant(tenant.chars().take(64).collect()))
+    application.existing(tenant)
 }

@@ -14,11 +14,7 @@ use http::{
 use serde_json::json;
 
 use super::token_endpoint::TOKEN_EXCHANGE;
-use crate::{
-    directory::{Content, Realm},
-    edge::Application,
-    error::ServiceError,
-};
+use crate::{directory::Content, edge::Application, error::ServiceError};
 
 /// Consumers that keep keys longer than this could miss a new one before it signs.
 const LONGEST_CACHE: Duration = Duration::from_secs(300);
@@ -29,7 +25,7 @@ pub(super) async fn configuration(
     State(application): State<Arc<Application>>,
     Path(tenant): Path<String>,
 ) -> Result<Response, ServiceError> {
-    let realm = realm(&application, &tenant)?;
+    let realm = application.existing(&tenant)?;
     let issuer = application.config.issuer(&tenant);
     let algorithms: BTreeSet<&str> = realm.keys().map(|key| key.algorithm.as_str()).collect();
     let body = Json(json!({
@@ -51,7 +47,7 @@ pub(super) async fn jwks(
     Path(tenant): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
-    let realm = realm(&application, &tenant)?;
+    let realm = application.existing(&tenant)?;
     let etag = format!("\"{}\"", realm.version(Content::Keys, ""));
     let caching = [(CACHE_CONTROL, cache(&application)), (ETAG, header(&etag))];
     let known = headers
@@ -64,14 +60,6 @@ pub(super) async fn jwks(
     let kind = HeaderValue::from_static("application/jwk-set+json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
-}
-
-fn realm(application: &Application, tenant: &str) -> Result<Arc<Realm>, ServiceError> {
-    let realm = application
-        .directory
-        .realm(tenant)
-        .filter(|realm| realm.exists());
-    realm.ok_or_else(|| ServiceError::UnknownTenant(tenant.chars().take(64).collect()))
 }
 
 fn cache(application: &Application) -> HeaderValue {

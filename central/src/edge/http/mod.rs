@@ -5,10 +5,17 @@
 //! that tenant whose roles allow it.
 
 mod administration;
+mod checkpoints;
+mod dead_letters;
 mod discovery;
+mod events;
 mod health;
 mod parameters;
+mod place;
+mod projections;
+mod replays;
 mod scope;
+mod subscriptions;
 mod token_endpoint;
 mod views;
 
@@ -19,7 +26,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
     response::Response,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 
 use self::scope::scoped;
@@ -48,6 +55,49 @@ pub(super) fn router(application: Arc<Application>) -> Router {
         .route_layer(current.clone());
     let administration = Router::new()
         .route("/api/v1/tenants", get(administration::tenants))
+        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/events/{position}", get(events::one))
+        .route("/api/v1/replays", get(replays::list).post(replays::start))
+        .route(
+            "/api/v1/replays/{id}",
+            get(replays::one).delete(replays::cancel),
+        )
+        .route("/api/v1/checkpoints", get(checkpoints::list))
+        .route("/api/v1/projections", get(projections::list))
+        .route("/api/v1/projections/{name}", get(projections::one))
+        .route("/api/v1/projections/{name}/pause", post(projections::pause))
+        .route(
+            "/api/v1/projections/{name}/resume",
+            post(projections::resume),
+        )
+        .route(
+            "/api/v1/projections/{name}/rebuild",
+            post(projections::rebuild),
+        )
+        .route("/api/v1/projections/{name}/clear", post(projections::clear))
+        .route("/api/v1/subscriptions", get(subscriptions::list))
+        .route("/api/v1/subscriptions/{name}", get(subscriptions::one))
+        .route(
+            "/api/v1/subscriptions/{name}/pause",
+            post(subscriptions::pause),
+        )
+        .route(
+            "/api/v1/subscriptions/{name}/resume",
+            post(subscriptions::resume),
+        )
+        .route(
+            "/api/v1/dead-letters",
+            get(dead_letters::list).delete(dead_letters::drop_all),
+        )
+        .route(
+            "/api/v1/dead-letters/replay",
+            post(dead_letters::replay_all),
+        )
+        .route("/api/v1/dead-letters/{id}", delete(dead_letters::drop_one))
+        .route(
+            "/api/v1/dead-letters/{id}/replay",
+            post(dead_letters::replay),
+        )
         .route_layer(current.clone())
         .route("/metrics", get(health::metrics))
         .route_layer(administrators);
@@ -62,6 +112,7 @@ pub(super) fn router(application: Arc<Application>) -> Router {
 /// What belongs to one tenant: for administrators, and for those its own roles allow to.
 fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
     let read = |resource, method| scoped(application, resource, "read", method);
+    let write = |resource, method| scoped(application, resource, "write", method);
     let routes = [
         (
             "/api/v1/tenants/{tenant}",
@@ -81,7 +132,49 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
         ),
         (
             "/api/v1/tenants/{tenant}/events",
-            read("signet/events", get(administration::events)),
+            read("signet/events", get(events::list)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/events/{position}",
+            read("signet/events", get(events::one)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/streams/{type}/{*id}",
+            read("signet/events", get(events::stream)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/replays",
+            read("signet/replays", get(replays::list))
+                .merge(write("signet/replays", post(replays::start))),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/replays/{id}",
+            read("signet/replays", get(replays::one))
+                .merge(write("signet/replays", delete(replays::cancel))),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/subscriptions",
+            read("signet/subscriptions", get(subscriptions::list)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/subscriptions/{name}",
+            read("signet/subscriptions", get(subscriptions::one)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/dead-letters",
+            read("signet/dead-letters", get(dead_letters::list)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/projections",
+            read("signet/projections", get(projections::list)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/projections/{name}",
+            read("signet/projections", get(projections::one)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/checkpoints",
+            read("signet/checkpoints", get(checkpoints::list)),
         ),
     ];
     routes

@@ -4,7 +4,7 @@ use eventstore::RecordedEvent;
 use iam::tenant::{KeyPhase, Standing};
 use idgen::generator::{Algorithm, Member};
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     config::Config,
@@ -97,13 +97,20 @@ pub(super) fn event(event: RecordedEvent) -> Value {
     json!({
         "position": event.position,
         "id": event.id,
+        "tenant": event.stream.tenant,
+        "tenant_sequence": event.tenant_sequence,
         "stream_type": event.stream.stream_type,
         "stream_id": event.stream.stream_id,
         "stream_version": event.stream_version,
         "event_type": event.event_type,
         "schema_version": event.schema_version,
-        "recorded_at": event.recorded_at.format(&Rfc3339).ok(),
+        "recorded_at": time(event.recorded_at),
         "metadata": event.metadata,
         "data": event.data,
+        "hash": event.hash,
     })
+}
+
+pub(super) fn time(at: OffsetDateTime) -> Option<String> {
+    at.format(&Rfc3339).ok()
 }

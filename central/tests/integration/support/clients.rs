@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Central,
-    central::{ADMINISTRATOR, OPERATOR},
+    central::{ADMINISTRATOR, BASE_URL, BILLING, CHECKOUT, OPERATOR},
     samples,
 };
 
@@ -136,5 +136,116 @@ pub(crate) fn assert_disjoint(mut ranges: Vec<(u64, u64)>) {
     ranges.sort_unstable();
     for pair in ranges.windows(2) {
         assert!(pair[0].1 <= pair[1].0, "given twice: {pair:?}");
+    }
+}
+
+/// What came of a call of the API: its status and its body.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: serde_json::Value,
+}
+
+impl Answer {
+    /// The stable code of the error that was answered.
+    pub(crate) fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    /// What the error says.
+    pub(crate) fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or_default()
+    }
+
+    /// A member of every item of a list.
+    pub(crate) fn all(&self, list: &str, member: &str) -> Vec<serde_json::Value> {
+        let items = self.body[list].as_array().unwrap();
+        items.iter().map(|item| item[member].clone()).collect()
+    }
+}
+
+impl Central {
+    /// Calls the API with any method, token and body.
+    pub(crate) async fn call(
+        &self,
+        bearer: &str,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Answer {
+        let method = method.parse().unwrap();
+        let call = self
+            .http
+            .request(method, self.url(path))
+            .bearer_auth(bearer);
+        let call = match body {
+            Some(body) => call.json(&body),
+            None => call,
+        };
+        let answer = call.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.json().await.unwrap_or_default();
+        Answer { status, body }
+    }
+
+    /// What an administrator is answered.
+    pub(crate) async fn ask(&self, path: &str) -> Answer {
+        self.call(ADMINISTRATOR, "GET", path, None).await
+    }
+
+    /// A token of a tenant whose roles allow these actions on a resource of central's.
+    pub(crate) async fn token_for(
+        &self,
+        (tenant, namespace, account, bearer): (&str, &str, &str, &str),
+        resource: &str,
+        actions: &[&str],
+    ) -> String {
+        let name = resource.replace('/', "-");
+        let mut request = samples::role(tenant, namespace, &name, account);
+        let rule = &mut request.spec.as_mut().unwrap().rules[0];
+        rule.resources = vec![resource.to_owned()];
+        rule.actions = actions.iter().map(|action| (*action).to_owned()).collect();
+        let mut provision = self.provision().await;
+        let applied = provision.apply_role(with_bearer(OPERATOR, request)).await;
+        let position = samples::applied_role(applied.unwrap()).position;
+        let path = format!("/api/v1/tenants/{tenant}?min_position={position}");
+        assert_eq!(self.ask(&path).await.status, 200);
+        let issuer = format!("{BASE_URL}/t/{tenant}");
+        self.exchange(bearer, tenant, &issuer)
+            .await
+            .unwrap()
+            .access_token
+    }
+
+    /// Fails unless a path of acme's takes acme's token with this resource and action, and neither a
+    /// token of another tenant nor one of acme that may do something else.
+    pub(crate) async fn assert_scoped(
+        &self,
+        resource: &str,
+        action: &str,
+        (method, path): (&str, &str),
+        body: Option<serde_json::Value>,
+    ) {
+        let acme = ("acme", "shop", "checkout", CHECKOUT);
+        let bank = ("bank", "bank", "billing", BILLING);
+        let foreign = self.token_for(bank, resource, &["read", "write"]).await;
+        let powerless = self.token_for(acme, "signet/nothing", &[action]).await;
+        let other = if action == "read" { "write" } else { "read" };
+        let mistaken = self.token_for(acme, resource, &[other]).await;
+        for (who, token, status) in [
+            ("of another tenant", foreign, 401),
+            ("of no use", powerless, 403),
+            ("for another action", mistaken, 403),
+        ] {
+            let answer = self.call(&token, method, path, body.clone()).await;
+            assert_eq!(answer.status, status, "{method} {path} with a token {who}");
+        }
+        let token = self.token_for(acme, resource, &[action]).await;
+        let answer = self.call(&token, method, path, body).await;
+        assert!(
+            answer.status < 300,
+            "{method} {path}: {} {}",
+            answer.status,
+            answer.body
+        );
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod samples;
 
 pub(crate) use self::{
     central::{Central, Secrets},
-    clients::{eventually, with_bearer},
+    clients::{Answer, eventually, with_bearer},
     database::Database,
 };
 

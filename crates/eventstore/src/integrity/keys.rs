@@ -128,6 +128,12 @@ impl PublicKeys {
         Ok(self)
     }
 
+    /// The keys by their ids, to be shown: Ed25519, 32 bytes (RFC 8032).
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let keys = self.0.iter();
+        keys.map(|(id, key)| (id.as_str(), key.as_slice()))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -55,5 +55,5 @@ pub use checkpoint::Checkpoint;
 pub use error::IntegrityError;
 pub use faults::{Fault, FaultKind, Report};
 pub use keys::{CheckpointSigner, ED25519, Ed25519Signer, PublicKeys};
-pub use signing::{Checkpoints, Refused, Signed, SignedAll};
+pub use signing::{Checkpoints, Refused, Signed, SignedAll, newest};
 pub use verify::{Verification, Verify, VerifyScope, verify};

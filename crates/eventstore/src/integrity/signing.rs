@@ -248,6 +248,25 @@ async fn list(
     let end = Position(u64::MAX);
     let cursor = Cursor::above(Some(after.0));
     let rows = table::between(database, tenant, &cursor, end, limit).await?;
+    readable(rows)
+}
+
+/// Up to `limit` checkpoints of a tenant or of all, the last one first, only those below a position if
+/// one is given: to be shown. No two have the same position. Nobody has to sign for that.
+///
+/// # Errors
+/// [`IntegrityError::Read`], also if one of them cannot be read.
+pub async fn newest(
+    store: &dyn EventStore,
+    tenant: Option<&str>,
+    before: Option<Position>,
+    limit: usize,
+) -> Result<Vec<Checkpoint>, IntegrityError> {
+    let before = before.unwrap_or(Position(u64::MAX));
+    readable(table::newest(store.database(), tenant, before, limit).await?)
+}
+
+fn readable(rows: Vec<table::Kept>) -> Result<Vec<Checkpoint>, IntegrityError> {
     let readable = rows.into_iter().map(|row| {
         row.map_err(|row| {
             let (position, message) = (row.position, row.message);

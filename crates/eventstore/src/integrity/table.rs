@@ -179,6 +179,33 @@ pub(super) async fn beyond_head(
     fetch(database, sql, arguments).await
 }
 
+/// Up to `limit` checkpoints below a position, of a tenant or of all, the last one first.
+pub(super) async fn newest(
+    database: &Database,
+    tenant: Option<&str>,
+    before: Position,
+    limit: usize,
+) -> Result<Vec<Kept>, ReadError> {
+    const OF_ALL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM event_checkpoints WHERE position < $1 \
+          ORDER BY position DESC, tenant DESC, tenant_sequence DESC LIMIT $2"
+    );
+    const OF_ONE: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM event_checkpoints WHERE tenant = $3 AND position < $1 \
+          ORDER BY position DESC, tenant_sequence DESC LIMIT $2"
+    );
+    let mut arguments = arguments![before.0, limit as u64];
+    let Some(tenant) = tenant else {
+        return fetch(database, OF_ALL, arguments).await;
+    };
+    arguments.extend(arguments![tenant]);
+    fetch(database, OF_ONE, arguments).await
+}
+
 /// The checkpoint at a place of a tenant's chain.
 pub(super) async fn at(
     database: &Database,

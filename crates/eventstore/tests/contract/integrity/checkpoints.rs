@@ -6,7 +6,7 @@ use eventstore::Position;
 use eventstore::integrity::FaultKind::{
     BadSignature, CheckpointGone, CutOff, Forked, Missing, OtherStore, UnknownKey,
 };
-use eventstore::integrity::{Checkpoint, IntegrityError, PublicKeys, Verify, verify};
+use eventstore::integrity::{Checkpoint, IntegrityError, PublicKeys, Verify, newest, verify};
 
 use super::{bytes_literal, everything, fill, keys, named, report, sign_all, signing, tenant};
 use crate::database::{Database, contract};
@@ -63,6 +63,14 @@ async fn the_ends_of_chains_that_moved_are_signed_once(database: Arc<Database>) 
     let some = sealing.list(Some("globex"), Position(6), 10).await.unwrap();
     assert_eq!(some, [all[3].clone()]);
     assert_eq!(sealing.list(None, Position(5), 2).await.unwrap(), all[1..3]);
+    let newest = async |tenant, before| {
+        let found = newest(&*store, tenant, before, 2).await.unwrap();
+        found.iter().map(|one| one.position.0).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(None, None).await, [8, 7]);
+    assert_eq!(newest(None, Some(Position(7))).await, [6, 5]);
+    assert_eq!(newest(Some("globex"), None).await, [8, 6]);
+    assert_eq!(newest(Some("globex"), Some(Position(6))).await, [0; 0]);
     let found = report(&store, everything()).await;
     assert!(found.is_sound(), "{:?}", found.faults);
     assert_eq!(found.checkpoints, 4);

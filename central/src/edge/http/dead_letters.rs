@@ -1,0 +1,191 @@
+//! Dead letters: listed, replayed, dropped. One is named SUBSCRIPTION:POSITION.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use eventstore::{
+    Position,
+    consumer::{ConsumerError, DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    events::tenant_of,
+    parameters::{Parameters, invalid, page_length},
+    place::Place,
+    subscriptions::subscriptions,
+};
+use crate::{edge::Application, error::ServiceError};
+
+const MOST: usize = 1000;
+
+type Answer = Result<Json<Value>, ServiceError>;
+
+/// Which ones; what is not given does not matter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    subscription: Option<String>,
+    tenant: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Which ones are replayed or dropped.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    subscription: Option<String>,
+    tenant: Option<String>,
+}
+
+/// `GET …/dead-letters`: by subscription, then by position. `next` is what to give as `after`.
+pub(super) async fn list(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(asked): Parameters<Asked>,
+) -> Answer {
+    let query = DeadLetterQuery {
+        tenant: tenant_of(&place, asked.tenant)?,
+        subscription: asked.subscription,
+        after: asked.after.as_deref().map(cursor).transpose()?,
+        limit: page_length(asked.limit, MOST)?,
+    };
+    let page = subscriptions(&application).dead_letters(&query).await?;
+    let letters: Vec<_> = page.letters.into_iter().map(view).collect();
+    let next = page.next.as_ref().map(name_of);
+    Ok(Json(json!({
+        "dead_letters": letters, "next": next, "end": next.is_none(),
+    })))
+}
+
+/// `POST /api/v1/dead-letters/{id}/replay`: hands the event to its handler again, here and now.
+pub(super) async fn replay(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let letter = letter(&place)?;
+    let name = letter.subscription.as_str();
+    let known = subscriptions(&application);
+    known.status(name, (application.clock)()).await?;
+    let replay = application.consumers.replay(name, letter.position);
+    replay.await.map_err(runs_elsewhere)?;
+    Ok(Json(json!({ "replayed": name_of(&letter) })))
+}
+
+/// `POST /api/v1/dead-letters/replay?subscription=&tenant=`: each once.
+pub(super) async fn replay_all(
+    State(application): State<Arc<Application>>,
+    Parameters(filter): Parameters<Filter>,
+) -> Answer {
+    let mut all = Replayed::default();
+    for subscription in names(&application, &filter).await? {
+        let tenant = filter.tenant.as_deref();
+        let replay = application.consumers.replay_all(&subscription, tenant);
+        let replayed = replay.await.map_err(runs_elsewhere)?;
+        all.handled += replayed.handled;
+        all.failed += replayed.failed;
+        all.skipped += replayed.skipped;
+    }
+    Ok(Json(json!(all)))
+}
+
+/// `DELETE /api/v1/dead-letters/{id}`: its event will not be handled.
+pub(super) async fn drop_one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let letter = letter(&place)?;
+    let subscriptions = subscriptions(&application);
+    subscriptions
+        .drop_dead_letter(&letter.subscription, letter.position)
+        .await?;
+    Ok(Json(json!({ "dropped": name_of(&letter) })))
+}
+
+/// `DELETE /api/v1/dead-letters?subscription=&tenant=`: a filter has to be given.
+pub(super) async fn drop_all(
+    State(application): State<Arc<Application>>,
+    Parameters(filter): Parameters<Filter>,
+) -> Answer {
+    if filter.subscription.is_none() && filter.tenant.is_none() {
+        let message = "say which: give a subscription, a tenant, or both";
+        return Err(invalid("subscription", message));
+    }
+    let (subscriptions, tenant) = (subscriptions(&application), filter.tenant.as_deref());
+    let mut dropped = 0;
+    for subscription in names(&application, &filter).await? {
+        dropped += subscriptions
+            .drop_dead_letters(&subscription, tenant)
+            .await?;
+    }
+    Ok(Json(json!({ "dropped": dropped })))
+}
+
+/// The subscription of a filter, or all that have dead letters; one that does not exist is refused.
+async fn names(application: &Application, filter: &Filter) -> Result<Vec<String>, ServiceError> {
+    let now = (application.clock)();
+    let subscriptions = subscriptions(application);
+    if let Some(name) = &filter.subscription {
+        return Ok(vec![subscriptions.status(name, now).await?.subscription]);
+    }
+    let all = subscriptions.all(now).await?;
+    let with_letters = all.into_iter().filter(|status| status.dead_letters > 0);
+    Ok(with_letters.map(|status| status.subscription).collect())
+}
+
+/// A subscription that is known, but not to this process.
+fn runs_elsewhere(error: ConsumerError) -> ServiceError {
+    match error {
+        ConsumerError::NotFound { subscription } => ServiceError::Conflict(format!(
+            "subscription {subscription} does not run in this replica; ask one that runs it"
+        )),
+        error => error.into(),
+    }
+}
+
+fn letter(place: &Place) -> Result<DeadLetterCursor, ServiceError> {
+    let id = place.part("id");
+    cursor(id).map_err(|_| ServiceError::missing("dead letter", id))
+}
+
+/// SUBSCRIPTION:POSITION, where the name may have colons.
+fn cursor(text: &str) -> Result<DeadLetterCursor, ServiceError> {
+    let wrong = || invalid("after", "give it as SUBSCRIPTION:POSITION, as `next` is");
+    let (subscription, position) = text.rsplit_once(':').ok_or_else(wrong)?;
+    Ok(DeadLetterCursor {
+        subscription: subscription.to_owned(),
+        position: Position(position.parse().map_err(|_| wrong())?),
+    })
+}
+
+fn name_of(cursor: &DeadLetterCursor) -> String {
+    format!("{}:{}", cursor.subscription, cursor.position)
+}
+
+fn view(letter: DeadLetter) -> Value {
+    json!({
+        "id": format!("{}:{}", letter.subscription, letter.position),
+        "subscription": letter.subscription,
+        "position": letter.position,
+        "tenant": letter.stream.tenant,
+        "stream_type": letter.stream.stream_type,
+        "stream_id": letter.stream.stream_id,
+        "event_id": letter.event_id,
+        "event_type": letter.event_type,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "first_failed_at": super::views::time(letter.first_failed_at),
+        "last_failed_at": super::views::time(letter.last_failed_at),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cursor, name_of};
+
+    #[test]
+    fn the_name_of_a_dead_letter_reads_back() {
+        for name in ["audit:7", "a:b:7", ":1"] {
+            assert_eq!(name_of(&cursor(name).unwrap()), name);
+        }
+        for wrong in ["", "audit", "audit:", "audit:x", "audit:-1"] {
+            assert!(cursor(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Events as they are stored: asked for, one by one, and stream by stream.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use eventstore::{Direction, EventQuery, Position, ReadError, StreamKey};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    parameters::{Parameters, invalid, moment, number, page_length},
+    place::Place,
+    views,
+};
+use crate::{edge::Application, error::ServiceError};
+
+type Answer = Result<Json<Value>, ServiceError>;
+
+/// Which events; what is not given does not matter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    tenant: Option<String>,
+    stream_type: Option<String>,
+    stream_id: Option<String>,
+    /// One or more, with commas between.
+    #[serde(rename = "type")]
+    types: Option<String>,
+    correlation_id: Option<Uuid>,
+    from: Option<String>,
+    until: Option<String>,
+    after: Option<u64>,
+    before: Option<u64>,
+    limit: Option<usize>,
+    #[serde(default)]
+    direction: Direction,
+}
+
+impl Asked {
+    /// As the store is asked; below a tenant for its events only.
+    fn query(self, place: &Place) -> Result<EventQuery, ServiceError> {
+        let types = self.types.iter().flat_map(|types| types.split(','));
+        Ok(EventQuery {
+            tenant: tenant_of(place, self.tenant.clone())?,
+            event_types: types.map(str::to_owned).collect(),
+            recorded_from: moment("from", self.from.as_deref())?,
+            recorded_until: moment("until", self.until.as_deref())?,
+            stream_type: self.stream_type,
+            stream_id: self.stream_id,
+            correlation_id: self.correlation_id,
+            after: self.after.map(Position),
+            at_most: self.before.map(|before| Position(before.saturating_sub(1))),
+            limit: page_length(self.limit, EventQuery::MAX_LIMIT)?,
+            direction: self.direction,
+        })
+    }
+}
+
+/// The tenant of the path, or the one that is given where the path has none.
+pub(super) fn tenant_of(
+    place: &Place,
+    given: Option<String>,
+) -> Result<Option<String>, ServiceError> {
+    match (place.tenant(), given) {
+        (Some(tenant), Some(given)) if tenant != given => {
+            Err(invalid("tenant", "is not that of the path; leave it out"))
+        }
+        (Some(tenant), _) => Ok(Some(tenant.to_owned())),
+        (None, given) => Ok(given),
+    }
+}
+
+/// `GET …/events`
+///
+/// `next` is what to give as `after` to go on, backward as `before`; `end` tells that nothing follows.
+pub(super) async fn list(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(asked): Parameters<Asked>,
+) -> Answer {
+    let query = asked.query(&place)?;
+    let cursor = match query.direction {
+        Direction::Forward => "after",
+        Direction::Backward => "before",
+    };
+    let page = application.store.query(&query).await;
+    let page = page.map_err(|error| refused(error, cursor))?;
+    let next = match query.direction {
+        Direction::Forward => page.next,
+        Direction::Backward => page.next.map(|at_most| Position(at_most.0 + 1)),
+    };
+    let events: Vec<_> = page.events.into_iter().map(views::event).collect();
+    Ok(Json(
+        json!({ "events": events, "next": next, "end": page.end }),
+    ))
+}
+
+/// `GET …/events/{position}`
+pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let position = number("position", place.part("position"))?;
+    let query = EventQuery {
+        tenant: place.tenant().map(str::to_owned),
+        after: Some(Position(position.saturating_sub(1))),
+        at_most: Some(Position(position)),
+        ..EventQuery::default()
+    };
+    let events = match application.store.query(&query).await {
+        Ok(page) => page.events,
+        Err(ReadError::AheadOfStore { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let event = events.into_iter().next();
+    let event = event.ok_or_else(|| ServiceError::missing("event", place.part("position")))?;
+    Ok(Json(views::event(event)))
+}
+
+/// Up to where a stream is shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Until {
+    version: Option<u64>,
+    time: Option<String>,
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+/// `GET /api/v1/tenants/{tenant}/streams/{type}/{id}`: the events of a stream, up to a version or to
+/// those that were recorded at a time. `after` and `next` are versions.
+pub(super) async fn stream(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(until): Parameters<Until>,
+) -> Answer {
+    let limit = page_length(until.limit, EventQuery::MAX_LIMIT)?;
+    let (version, time) = (until.version, moment("time", until.time.as_deref())?);
+    let stream = StreamKey::new(place.part("tenant"), place.part("type"), place.part("id"));
+    let read = application.store.read_stream(&stream, until.after, limit);
+    let events = read.await?;
+    let is_full = events.len() == limit;
+    let shown = events.into_iter().take_while(|event| {
+        version.is_none_or(|version| event.stream_version <= version)
+            && time.is_none_or(|time| event.recorded_at <= time)
+    });
+    let shown: Vec<_> = shown.collect();
+    if shown.is_empty() && until.after == 0 && version != Some(0) && time.is_none() {
+        let name = format!("{}/{}", stream.stream_type, stream.stream_id);
+        return Err(ServiceError::missing("stream", &name));
+    }
+    let next = shown
+        .last()
+        .map_or(until.after, |event| event.stream_version);
+    let end = !is_full || shown.len() < limit || version == Some(next);
+    let events: Vec<_> = shown.into_iter().map(views::event).collect();
+    Ok(Json(json!({
+        "stream": stream, "version": next, "events": events, "next": next, "end": end,
+    })))
+}
+
+/// What the store says to a question, in the words of the parameters.
+fn refused(error: ReadError, cursor: &'static str) -> ServiceError {
+    match error {
+        ReadError::Invalid { field, message } => {
+            let name = match field {
+                "event_types" => "type",
+                "recorded_from" => "from",
+                "recorded_until" => "until",
+                "at_most" => "before",
+                field => field,
+            };
+            invalid(name, message)
+        }
+        ReadError::AheadOfStore { head, .. } => {
+            let message = format!("the store ends at position {head}; give that at most");
+            invalid(cursor, message)
+        }
+        error => error.into(),
+    }
+}

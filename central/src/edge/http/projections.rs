@@ -1,0 +1,86 @@
+//! Projections: where they stand, paused, resumed, built anew.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use eventstore::projection::{ProjectionError, ProjectionStatus};
+use serde_json::{Value, json};
+
+use super::place::Place;
+use crate::{edge::Application, error::ServiceError};
+
+type Answer = Result<Json<Value>, ServiceError>;
+
+/// `GET /api/v1/projections`, and below a tenant.
+pub(super) async fn list(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let all = application.projections.statuses().await?;
+    let views: Vec<_> = all.into_iter().map(|one| view(&place, one)).collect();
+    Ok(Json(
+        json!({ "projections": views, "next": null, "end": true }),
+    ))
+}
+
+/// `GET /api/v1/projections/{name}`, and below a tenant.
+pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let status = application.projections.status(place.part("name")).await?;
+    Ok(Json(view(&place, status)))
+}
+
+/// `POST /api/v1/projections/{name}/pause`
+pub(super) async fn pause(state: State<Arc<Application>>, place: Place) -> Answer {
+    state.projections.pause(place.part("name")).await?;
+    one(state, place).await
+}
+
+/// `POST /api/v1/projections/{name}/resume`: also tries again what failed.
+pub(super) async fn resume(state: State<Arc<Application>>, place: Place) -> Answer {
+    state.projections.retry(place.part("name")).await?;
+    state.projections.resume(place.part("name")).await?;
+    one(state, place).await
+}
+
+/// `POST /api/v1/projections/{name}/rebuild`: beside the documents that are asked, which it replaces.
+pub(super) async fn rebuild(state: State<Arc<Application>>, place: Place) -> Answer {
+    let rebuild = state.projections.rebuild(place.part("name"), None);
+    rebuild.await?;
+    one(state, place).await
+}
+
+/// `POST /api/v1/projections/{name}/clear`: its documents are gone at once, and built again.
+pub(super) async fn clear(state: State<Arc<Application>>, place: Place) -> Answer {
+    state.projections.clear(place.part("name")).await?;
+    one(state, place).await
+}
+
+/// All there is to know; to a tenant only how far it is, for reasons may quote what others wrote.
+fn view(place: &Place, status: ProjectionStatus) -> Value {
+    match place.tenant() {
+        None => json!(status),
+        Some(_) => json!({
+            "projection": status.projection,
+            "state": status.state,
+            "position": status.active.position,
+            "lag_seconds": status.active.lag_seconds,
+        }),
+    }
+}
+
+impl From<ProjectionError> for ServiceError {
+    fn from(error: ProjectionError) -> Self {
+        match error {
+            ProjectionError::Unknown { projection } => Self::missing("projection", &projection),
+            ProjectionError::Behind { .. } | ProjectionError::Failed { .. } => {
+                Self::Conflict(error.to_string())
+            }
+            ProjectionError::Invalid { field, message } => Self::InvalidArgument {
+                name: field,
+                message,
+            },
+            ProjectionError::Unavailable { .. } => {
+                tracing::warn!(%error, "the projections could not be asked");
+                Self::StoreUnavailable
+            }
+            ProjectionError::Corrupt { .. } => Self::Internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Replays: started, watched, cancelled.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    events::tenant_of,
+    parameters::{Body, Parameters, page_length},
+    place::Place,
+};
+use crate::{edge::Application, error::ServiceError, replays::ReplayRequest};
+
+const MOST: usize = 1000;
+
+type Answer = Result<Json<Value>, ServiceError>;
+
+/// Which part of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    after: Option<Uuid>,
+    limit: Option<usize>,
+}
+
+/// `POST …/replays`: answers 202, for it has only begun.
+pub(super) async fn start(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Body(mut request): Body<ReplayRequest>,
+) -> Result<(StatusCode, Json<Value>), ServiceError> {
+    request.tenant = tenant_of(&place, request.tenant)?;
+    if let Some(tenant) = request.tenant() {
+        application.existing(tenant)?;
+    }
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(application.replays.start(request)?),
+    ))
+}
+
+/// `GET …/replays`: the youngest first. `next` is what to give as `after` to go on.
+pub(super) async fn list(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(part): Parameters<Part>,
+) -> Answer {
+    let limit = page_length(part.limit, MOST)?;
+    let (replays, next, end) = application.replays.list(place.tenant(), part.after, limit);
+    Ok(Json(
+        json!({ "replays": replays, "next": next, "end": end }),
+    ))
+}
+
+/// `GET …/replays/{id}`: how far it is now.
+pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let replay = application.replays.get(place.tenant(), place.part("id"))?;
+    Ok(Json(replay))
+}
+
+/// `DELETE …/replays/{id}`: it stops behind the page in hand and can still be looked at.
+pub(super) async fn cancel(State(application): State<Arc<Application>>, place: Place) -> Answer {
+    let replay = application
+        .replays
+        .cancel(place.tenant(), place.part("id"))?;
+    Ok(Json(replay))
+}

@@ -1,0 +1,219 @@
+//! Events through the API: filters, pages, streams up to a version or a time, and whose they are.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Central, Database,
+    central::{ADMINISTRATOR, CHECKOUT},
+    on_each_store,
+};
+
+on_each_store!(
+    events_of_all_tenants_are_asked_for_by_what_they_are,
+    pages_in_both_directions_are_the_same_events,
+    a_stream_is_shown_up_to_a_version_or_a_time,
+);
+
+async fn furnished(database: &Database) -> Central {
+    let central = Central::on(database).await;
+    central.furnish().await;
+    central.allocate(CHECKOUT, "acme", 1).await.unwrap();
+    central
+}
+
+async fn types(central: &Central, query: &str) -> Vec<Value> {
+    let answer = central.ask(&format!("/api/v1/events?{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+    answer.all("events", "event_type")
+}
+
+async fn events_of_all_tenants_are_asked_for_by_what_they_are(database: Database) {
+    let central = furnished(&database).await;
+
+    let all = central.ask("/api/v1/events").await;
+    let tenants = all.all("events", "tenant");
+    assert!(tenants.contains(&json!("acme")) && tenants.contains(&json!("bank")));
+    assert_eq!(all.body["end"], true);
+    let last = &all.body["events"][10];
+    assert_eq!(last["tenant_sequence"], 6);
+    assert_eq!(last["hash"].as_str().unwrap().len(), 64);
+
+    assert_eq!(types(&central, "tenant=bank").await.len(), 5);
+    let named = types(&central, "type=RoleDeclared,TenantDeclared&tenant=acme").await;
+    assert_eq!(named, ["TenantDeclared", "RoleDeclared"]);
+    let of_stream = "tenant=acme&stream_type=role&stream_id=shop/reader";
+    assert_eq!(types(&central, of_stream).await, ["RoleDeclared"]);
+    let between = types(&central, "after=2&before=5").await;
+    assert_eq!(between.len(), 2);
+
+    let time = last["recorded_at"].as_str().unwrap();
+    let later = types(&central, &format!("from={time}")).await;
+    assert_eq!(later.len(), 1);
+    let earlier = types(&central, &format!("until={time}")).await;
+    assert_eq!(earlier.len(), 10);
+
+    let correlation = last["metadata"]["correlation_id"].as_str();
+    if let Some(correlation) = correlation {
+        let caused = types(&central, &format!("correlation_id={correlation}")).await;
+        assert_eq!(caused, [last["event_type"].clone()]);
+    }
+    let nobody = "correlation_id=00000000-0000-0000-0000-000000000001";
+    assert!(types(&central, nobody).await.is_empty());
+
+    let one = central.ask("/api/v1/events/11").await;
+    assert_eq!(&one.body, last);
+}
+
+async fn pages_in_both_directions_are_the_same_events(database: Database) {
+    let central = furnished(&database).await;
+
+    let mut walks = Vec::new();
+    for (direction, cursor) in [("forward", "after"), ("backward", "before")] {
+        let mut seen = Vec::new();
+        let mut path = format!("/api/v1/events?limit=3&direction={direction}");
+        loop {
+            let page = central.ask(&path).await;
+            seen.extend(page.all("events", "position"));
+            if page.body["end"] == true {
+                break;
+            }
+            let next = &page.body["next"];
+            path = format!("/api/v1/events?limit=3&direction={direction}&{cursor}={next}");
+        }
+        walks.push(seen);
+    }
+
+    assert_eq!(walks[0], (1..=11).map(Value::from).collect::<Vec<_>>());
+    walks[1].reverse();
+    assert_eq!(walks[0], walks[1]);
+}
+
+async fn a_stream_is_shown_up_to_a_version_or_a_time(database: Database) {
+    const STREAM: &str = "/api/v1/tenants/acme/streams/tenant/acme";
+    let central = furnished(&database).await;
+
+    let whole = central.ask(STREAM).await;
+    assert_eq!(whole.all("events", "stream_version"), [1, 2, 3]);
+    assert_eq!(
+        (&whole.body["version"], &whole.body["end"]),
+        (&json!(3), &json!(true))
+    );
+
+    let early = central.ask(&format!("{STREAM}?version=2")).await;
+    assert_eq!(early.all("events", "stream_version"), [1, 2]);
+    assert_eq!(early.body["end"], true);
+    let time = whole.body["events"][0]["recorded_at"].as_str().unwrap();
+    let then = central.ask(&format!("{STREAM}?time={time}")).await;
+    assert_eq!(then.all("events", "stream_version")[0], 1);
+    assert!(
+        then.all("events", "recorded_at")
+            .iter()
+            .all(|at| at == time)
+    );
+    let before = central
+        .ask(&format!("{STREAM}?time=2001-01-01T00:00:00Z"))
+        .await;
+    assert!(before.all("events", "stream_version").is_empty());
+
+    let page = central.ask(&format!("{STREAM}?limit=2")).await;
+    assert_eq!(
+        (&page.body["next"], &page.body["end"]),
+        (&json!(2), &json!(false))
+    );
+    let rest = central.ask(&format!("{STREAM}?limit=2&after=2")).await;
+    assert_eq!(rest.all("events", "stream_version"), [3]);
+
+    // An id may have slashes.
+    let role = central
+        .ask("/api/v1/tenants/acme/streams/role/shop/reader")
+        .await;
+    assert_eq!(role.all("events", "event_type"), ["RoleDeclared"]);
+    let foreign = central
+        .ask("/api/v1/tenants/bank/streams/role/shop/reader")
+        .await;
+    assert_eq!(
+        (foreign.status, foreign.code()),
+        (404, "SIGNET-CENTRAL-0030")
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_filter_is_refused_by_its_name() {
+    let central = furnished(&Database::sqlite()).await;
+    for (query, name) in [
+        ("limit=1001", "limit"),
+        ("after=x", "after"),
+        ("after=999999", "after"),
+        ("before=999999&direction=backward", "before"),
+        ("from=yesterday", "from"),
+        ("until=2026-13-01T00:00:00Z", "until"),
+        (
+            "from=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z",
+            "until",
+        ),
+        ("type=", "type"),
+        ("stream_id=%00", "stream_id"),
+        ("correlation_id=7", "correlation_id"),
+        ("direction=up", "direction"),
+        ("tpye=RoleDeclared", "tpye"),
+    ] {
+        for path in ["/api/v1/events", "/api/v1/tenants/acme/events"] {
+            let answer = central.ask(&format!("{path}?{query}")).await;
+            assert_eq!(
+                (answer.status, answer.code()),
+                (400, "SIGNET-CENTRAL-0006"),
+                "{query}"
+            );
+            assert!(
+                answer.message().contains(name),
+                "{query}: {}",
+                answer.message()
+            );
+        }
+    }
+    for (path, status) in [
+        ("/api/v1/tenants/acme/events?tenant=bank", 400),
+        ("/api/v1/events/x", 400),
+        ("/api/v1/events/0", 404),
+        ("/api/v1/events/999999", 404),
+        ("/api/v1/tenants/none/events", 404),
+    ] {
+        assert_eq!(central.ask(path).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_tenant_are_for_those_whom_its_roles_let_read_them() {
+    let central = furnished(&Database::sqlite()).await;
+    for path in [
+        "/api/v1/tenants/acme/events",
+        "/api/v1/tenants/acme/events/1",
+        "/api/v1/tenants/acme/streams/tenant/acme",
+    ] {
+        central
+            .assert_scoped("signet/events", "read", ("GET", path), None)
+            .await;
+    }
+    let who = ("acme", "shop", "checkout", CHECKOUT);
+    let token = central.token_for(who, "signet/events", &["read"]).await;
+    for path in ["/api/v1/events", "/api/v1/events/1"] {
+        assert_eq!(central.call(&token, "GET", path, None).await.status, 401);
+    }
+
+    // One of another tenant is not there, even for administrators.
+    let events = central.ask("/api/v1/tenants/bank/events?limit=1").await;
+    let position = &events.body["events"][0]["position"];
+    let path = format!("/api/v1/tenants/acme/events/{position}");
+    for bearer in [token.as_str(), ADMINISTRATOR] {
+        let answer = central.call(bearer, "GET", &path, None).await;
+        assert_eq!((answer.status, answer.code()), (404, "SIGNET-CENTRAL-0030"));
+    }
+    let page = central.call(
+        &token,
+        "GET",
+        "/api/v1/tenants/acme/events?limit=1000",
+        None,
+    );
+    let tenants = page.await.all("events", "tenant");
+    assert!(tenants.len() > 5 && tenants.iter().all(|tenant| tenant == "acme"));
+}

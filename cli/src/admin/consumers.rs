@@ -1,0 +1,262 @@
+//! `signet subscriptions` and `signet dead-letters`.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    Shared,
+    client::Client,
+    path::{segment, with_query},
+    table::{self, Column, Format},
+};
+use crate::{error::Error, output};
+
+const SUBSCRIPTIONS: &str = "/api/v1/subscriptions";
+const DEAD_LETTERS: &str = "/api/v1/dead-letters";
+
+const COLUMNS: &[Column] = &[
+    ("subscription", "/subscription"),
+    ("paused", "/paused"),
+    ("dead letters", "/dead_letters"),
+    ("position", "/position"),
+    ("events behind", "/lag_events"),
+    ("seconds behind", "/lag_seconds"),
+];
+const LETTERS: &[Column] = &[
+    ("id", "/id"),
+    ("tenant", "/tenant"),
+    ("event", "/event_type"),
+    ("attempts", "/attempts"),
+    ("last failure", "/last_failed_at"),
+    ("error", "/error"),
+];
+
+/// Which subscription, and what with it.
+#[derive(Debug, Args)]
+pub struct SubscriptionOptions {
+    #[command(subcommand)]
+    what: Subscription,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subscription {
+    /// All subscriptions; of their partitions the one that is furthest behind
+    List,
+    /// Everything about one, as JSON
+    Show(Name),
+    /// Have all replicas stop handling
+    Pause(Name),
+    /// Have all replicas go on
+    Resume(Name),
+}
+
+#[derive(Debug, Args)]
+struct Name {
+    /// Name of the subscription
+    name: String,
+}
+
+/// Which dead letters, and what with them.
+#[derive(Debug, Args)]
+pub struct DeadLetterOptions {
+    #[command(subcommand)]
+    what: DeadLetters,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLetters {
+    /// Events that handlers gave up
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// Begin behind this one
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Hand events to their handlers again: one by its id, or all that fit
+    Replay(Chosen),
+    /// Give events up for good: one by its id, or all that fit
+    Drop(Chosen),
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only those of this subscription
+    #[arg(long)]
+    subscription: Option<String>,
+    /// Only those of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+impl Filter {
+    fn parameters(&self) -> [(&'static str, Option<String>); 2] {
+        [
+            ("subscription", self.subscription.clone()),
+            ("tenant", self.tenant.clone()),
+        ]
+    }
+}
+
+#[derive(Debug, Args)]
+struct Chosen {
+    /// Its id, as `list` shows it
+    #[arg(required_unless_present_any = ["subscription", "tenant"],
+          conflicts_with_all = ["subscription", "tenant"])]
+    id: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Central cannot be reached, or refuses.
+pub async fn subscriptions(options: SubscriptionOptions) -> Result<(), Error> {
+    let client = Client::new(&options.shared.connection)?;
+    let path = |Name { name }: &Name| format!("{SUBSCRIPTIONS}/{}", segment(name));
+    let answer = match &options.what {
+        Subscription::List => {
+            let answer = client.get(SUBSCRIPTIONS).await?;
+            table::list(&answer, "subscriptions", COLUMNS, options.shared.output);
+            return Ok(());
+        }
+        Subscription::Show(name) => client.get(&path(name)).await?,
+        Subscription::Pause(name) => client.post(&format!("{}/pause", path(name)), None).await?,
+        Subscription::Resume(name) => client.post(&format!("{}/resume", path(name)), None).await?,
+    };
+    output::line(&format!("{answer:#}"));
+    Ok(())
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Central cannot be reached, or refuses.
+pub async fn dead_letters(options: DeadLetterOptions) -> Result<(), Error> {
+    let client = Client::new(&options.shared.connection)?;
+    let (method, path) = call(&options.what);
+    let answer = match method {
+        Method::Get => {
+            let answer = client.get(&path).await?;
+            table::list(&answer, "dead_letters", LETTERS, options.shared.output);
+            return Ok(());
+        }
+        Method::Post => client.post(&path, None).await?,
+        Method::Delete => client.delete(&path).await?,
+    };
+    output::line(&told(&answer, options.shared.output));
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+    Delete,
+}
+
+fn call(what: &DeadLetters) -> (Method, String) {
+    let one = |id: &str| format!("{DEAD_LETTERS}/{}", segment(id));
+    match what {
+        DeadLetters::List {
+            filter,
+            after,
+            limit,
+        } => {
+            let mut parameters = filter.parameters().to_vec();
+            parameters.push(("after", after.clone()));
+            parameters.push(("limit", Some(limit.to_string())));
+            (Method::Get, with_query(DEAD_LETTERS, &parameters))
+        }
+        DeadLetters::Replay(Chosen { id: Some(id), .. }) => {
+            (Method::Post, format!("{}/replay", one(id)))
+        }
+        DeadLetters::Replay(Chosen { filter, .. }) => {
+            let path = format!("{DEAD_LETTERS}/replay");
+            (Method::Post, with_query(&path, &filter.parameters()))
+        }
+        DeadLetters::Drop(Chosen { id: Some(id), .. }) => (Method::Delete, one(id)),
+        DeadLetters::Drop(Chosen { filter, .. }) => (
+            Method::Delete,
+            with_query(DEAD_LETTERS, &filter.parameters()),
+        ),
+    }
+}
+
+/// What came of it, in one line.
+fn told(answer: &Value, format: Format) -> String {
+    match answer.as_object() {
+        Some(members) if format == Format::Table => members
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_string().trim_matches('"')))
+            .collect::<Vec<_>>()
+            .join(", "),
+        _ => format!("{answer:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+
+    use super::{Method, call, told};
+    use crate::{Cli, Command, admin::table::Format};
+
+    fn asked(line: &str) -> Result<(Method, String), clap::Error> {
+        match Cli::try_parse_from(line.split(' '))?.command {
+            Command::DeadLetters(options) => Ok(call(&options.what)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_or_all_that_fit_are_replayed_or_dropped() {
+        for (line, method, path) in [
+            ("list", Method::Get, "?limit=100"),
+            (
+                "list --subscription audit --after audit:7 --limit 3",
+                Method::Get,
+                "?subscription=audit&after=audit%3A7&limit=3",
+            ),
+            ("replay audit:7", Method::Post, "/audit%3A7/replay"),
+            ("replay --tenant acme", Method::Post, "/replay?tenant=acme"),
+            ("drop audit:7", Method::Delete, "/audit%3A7"),
+            (
+                "drop --subscription audit",
+                Method::Delete,
+                "?subscription=audit",
+            ),
+        ] {
+            let line = format!("signet dead-letters {line}");
+            let expected = (method, format!("/api/v1/dead-letters{path}"));
+            assert_eq!(asked(&line).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_dropped_without_saying_what() {
+        for line in ["drop", "replay", "drop audit:7 --tenant acme"] {
+            assert!(
+                asked(&format!("signet dead-letters {line}")).is_err(),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_came_of_it_is_one_line() {
+        let answer = json!({ "dropped": 3 });
+        assert_eq!(told(&answer, Format::Table), "dropped: 3");
+        let one = json!({ "replayed": "audit:7" });
+        assert_eq!(told(&one, Format::Table), "replayed: audit:7");
+    }
+}

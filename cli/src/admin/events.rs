@@ -1,0 +1,255 @@
+//! `signet events`: what happened, as it happens, and whether it was left as it was.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Shared,
+    client::Client,
+    path::with_query,
+    replay,
+    table::{self, Column, Format},
+};
+use crate::{error::Error, output};
+
+/// How long nothing is asked after there was nothing new.
+const PAUSE: Duration = Duration::from_millis(500);
+
+const COLUMNS: &[Column] = &[
+    ("position", "/position"),
+    ("time", "/recorded_at"),
+    ("tenant", "/tenant"),
+    ("event", "/event_type"),
+    ("stream", "/stream_type"),
+    ("id", "/stream_id"),
+    ("version", "/stream_version"),
+];
+
+/// Which events, and what with them.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// One page of the events that fit, oldest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// Recorded at this time or later (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Recorded before this time (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Only positions above this one
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+        /// Only positions below this one
+        #[arg(long, value_name = "POSITION")]
+        before: Option<u64>,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// The newest first
+        #[arg(long)]
+        backward: bool,
+    },
+    /// Events as they come, until Ctrl-C
+    Tail {
+        #[command(flatten)]
+        filter: Filter,
+        /// Begin behind this position instead of at the end
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+    },
+    /// Verify hash chains and checkpoints; fails and names the first fault if there is one
+    Verify {
+        /// Only the chain of this tenant
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only events of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only these types, with commas between
+    #[arg(long = "type", value_name = "TYPES")]
+    types: Option<String>,
+    /// Only streams of this type, such as role
+    #[arg(long)]
+    stream_type: Option<String>,
+    /// Only the stream with this id
+    #[arg(long)]
+    stream_id: Option<String>,
+    /// Only what the request with this correlation id caused
+    #[arg(long, value_name = "UUID")]
+    correlation_id: Option<String>,
+}
+
+impl Filter {
+    fn parameters(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            ("tenant", self.tenant.clone()),
+            ("type", self.types.clone()),
+            ("stream_type", self.stream_type.clone()),
+            ("stream_id", self.stream_id.clone()),
+            ("correlation_id", self.correlation_id.clone()),
+        ]
+    }
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Central cannot be reached, refuses, or holds events that were tampered with.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let client = Client::new(&options.shared.connection)?;
+    let format = options.shared.output;
+    match options.what {
+        What::Tail { filter, after } => tail(&client, &filter, after, format).await,
+        What::Verify { tenant } => {
+            let body = json!({ "purpose": "verify", "tenant": tenant });
+            replay::start(&client, body, true, format).await
+        }
+        What::List { .. } => {
+            let answer = client.get(&list_path(&options.what)).await?;
+            table::list(&answer, "events", COLUMNS, format);
+            Ok(())
+        }
+    }
+}
+
+fn list_path(what: &What) -> String {
+    let What::List {
+        filter,
+        from,
+        until,
+        after,
+        before,
+        limit,
+        backward,
+    } = what
+    else {
+        return String::new();
+    };
+    let mut parameters = filter.parameters();
+    parameters.extend([
+        ("from", from.clone()),
+        ("until", until.clone()),
+        ("after", after.map(|after| after.to_string())),
+        ("before", before.map(|before| before.to_string())),
+        ("limit", Some(limit.to_string())),
+        ("direction", backward.then(|| "backward".to_owned())),
+    ]);
+    with_query("/api/v1/events", &parameters)
+}
+
+/// Asks for what is new again and again.
+async fn tail(
+    client: &Client,
+    filter: &Filter,
+    after: Option<u64>,
+    format: Format,
+) -> Result<(), Error> {
+    let mut after = match after {
+        Some(after) => after,
+        None => end(client).await?,
+    };
+    loop {
+        let mut parameters = filter.parameters();
+        parameters.push(("after", Some(after.to_string())));
+        let page = client
+            .get(&with_query("/api/v1/events", &parameters))
+            .await?;
+        for event in page["events"].as_array().into_iter().flatten() {
+            output::line(&line(event, format));
+        }
+        after = page["next"].as_u64().unwrap_or(after);
+        if page["end"] != false {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// Where the store ends now.
+async fn end(client: &Client) -> Result<u64, Error> {
+    let newest = client.get("/api/v1/events?direction=backward&limit=1");
+    let newest = newest.await?;
+    Ok(newest["events"][0]["position"].as_u64().unwrap_or(0))
+}
+
+fn line(event: &Value, format: Format) -> String {
+    match format {
+        Format::Json => event.to_string(),
+        Format::Table => table::row(event, COLUMNS).join("   "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+
+    use super::{Options, line, list_path};
+    use crate::{Cli, Command, admin::table::Format};
+
+    fn parsed(line: &str) -> Result<Options, clap::Error> {
+        match Cli::try_parse_from(line.split(' '))?.command {
+            Command::Events(options) => Ok(options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_filter_becomes_a_parameter() {
+        let all = parsed(
+            "signet events list --tenant acme --type A,B --stream-type role --stream-id shop/reader \
+             --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z --after 3 --before 9 \
+             --limit 7 --backward",
+        );
+        assert_eq!(
+            list_path(&all.unwrap().what),
+            "/api/v1/events?tenant=acme&type=A%2CB&stream_type=role&stream_id=shop%2Freader\
+             &from=2026-01-01T00%3A00%3A00Z&until=2026-01-02T00%3A00%3A00Z&after=3&before=9\
+             &limit=7&direction=backward"
+        );
+        let plain = parsed("signet events list -o json").unwrap();
+        assert_eq!(list_path(&plain.what), "/api/v1/events?limit=100");
+        assert_eq!(plain.shared.output, Format::Json);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        for wrong in [
+            "signet events",
+            "signet events list --after x",
+            "signet events verify acme",
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = json!({
+            "position": 7, "recorded_at": "t", "tenant": "acme", "event_type": "RoleDeclared",
+            "stream_type": "role", "stream_id": "shop/reader", "stream_version": 1,
+        });
+        let text = line(&event, Format::Table);
+        assert_eq!(text, "7   t   acme   RoleDeclared   role   shop/reader   1");
+        assert!(!line(&event, Format::Json).contains('\n'));
+    }
+}
