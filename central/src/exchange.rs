@@ -158,7 +158,7 @@ fn meant_for(
         return Ok(known.first().cloned().into_iter().collect());
     }
     let known: Vec<&String> = known.iter().chain([issuer]).collect();
-    match asked.iter().find(|audience| !known.contains(&audience)) {
+    match asked.iter().find(|audience| !known.contains(audience)) {
         Some(unknown) => Err(ExchangeError::UnknownAudience(
             unknown.chars().take(256).collect(),
         )),
