@@ -183,16 +183,23 @@ async fn a_session_that_the_server_ends_for_idling_is_not_noticed(database: Arc<
     // The session that writes begins with the first append, after this.
     let store = open(&database).await;
     outside.execute(prefer).await;
-    // That session ended with this statement last.
-    let writers = "SELECT count(*) FROM pg_stat_activity \
-        WHERE datname = current_database() AND query = 'COMMIT'";
+    let since = outside
+        .number("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        .await;
+    // That session ended with this statement last. Those that were there before may have done so, too,
+    // and idle for ever.
+    let writers = format!(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND query = 'COMMIT' \
+           AND backend_start > to_timestamp(0) + {since} * interval '1 microsecond'"
+    );
     for n in 0..5 {
         store
             .append(one(n, ExpectedVersion::NoStream))
             .await
             .unwrap();
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        while outside.number(writers).await > 0 {
+        while outside.number(&writers).await > 0 {
             assert!(tokio::time::Instant::now() < deadline, "it is not ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
