@@ -1,6 +1,6 @@
 //! Events to test with, and reading them back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use eventstore::{
     Append, EventStore, ExpectedVersion, NewEvent, Position, RecordedEvent, StreamKey, StreamWrite,
@@ -66,15 +66,12 @@ pub(crate) async fn next(subscription: &mut Subscription, count: usize) -> Vec<R
 /// no id comes twice.
 pub(crate) fn assert_in_order(events: &[RecordedEvent], first: u64) {
     let mut ids = BTreeSet::new();
+    let mut versions: BTreeMap<&StreamKey, u64> = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
         assert_eq!(event.position, Position(first + index as u64));
         assert!(ids.insert(event.id), "the event {} came twice", event.id);
-        let before = events[..index]
-            .iter()
-            .rev()
-            .find(|before| before.stream == event.stream);
-        match before {
-            Some(before) => assert_eq!(event.stream_version, before.stream_version + 1),
+        match versions.insert(&event.stream, event.stream_version) {
+            Some(before) => assert_eq!(event.stream_version, before + 1),
             None if first == 1 => assert_eq!(event.stream_version, 1),
             None => {}
         }
