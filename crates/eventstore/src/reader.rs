@@ -12,8 +12,7 @@ use crate::replica::{Reads, Replica};
 macro_rules! columns {
     () => {
         "event_id, position, tenant, stream_type, stream_id, stream_version, event_type, \
-         schema_version, recorded_at, CAST(data AS text), CAST(metadata AS text), \
-         tenant_sequence, hash"
+         schema_version, recorded_at, data, metadata, tenant_sequence, hash"
     };
 }
 pub(crate) use columns;
@@ -159,25 +158,13 @@ impl Reader {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        Ok(self.page(after, limit).await?.0)
+        read_all(after, limit, &mut self.source()).await
     }
 
-    /// As [`read_all`](Self::read_all), with the size of the events: the bytes of their JSON.
-    pub(crate) async fn page(
-        &self,
-        after: Position,
-        limit: usize,
-    ) -> Result<(Vec<RecordedEvent>, usize), ReadError> {
+    /// As [`read_all`](Self::read_all), but unread: what arrives is not held up by what it means.
+    pub(crate) async fn page(&self, after: Position, limit: usize) -> Result<Vec<Row>, ReadError> {
         let arguments = arguments![i64::from(LANE), after.0, limit as u64];
-        let rows = self.source().fetch(READ_ALL, arguments).await?;
-        let mut bytes = 0;
-        let events = rows.iter().map(|row| {
-            let raw = raw_here(row).map_err(read_error)?;
-            bytes += raw.data.len() + raw.metadata.len();
-            raw.into_recorded()
-        });
-        let events = events.collect::<Result<_, _>>()?;
-        Ok((events, bytes))
+        self.source().fetch(READ_ALL, arguments).await
     }
 
     pub(crate) async fn head(&self) -> Result<Position, ReadError> {
@@ -206,6 +193,16 @@ pub(crate) fn recorded(row: &Row) -> Result<RecordedEvent, ReadError> {
     raw_here(row).map_err(read_error)?.into_recorded()
 }
 
+/// Position of the event in a row of [`columns!`].
+pub(crate) fn position(row: &Row) -> Result<Position, sqlx::Error> {
+    Ok(Position(row.int(1)?.unsigned_abs()))
+}
+
+/// Bytes of the JSON in a row of [`columns!`].
+pub(crate) fn json_bytes(row: &Row) -> Result<usize, sqlx::Error> {
+    Ok(row.json_here(9)?.len() + row.json_here(10)?.len())
+}
+
 /// Reads a row of [`columns!`], its JSON as text.
 pub(crate) fn raw(row: &Row) -> Result<RawEvent, sqlx::Error> {
     let event = raw_here(row)?;
@@ -225,7 +222,7 @@ pub(crate) fn raw(row: &Row) -> Result<RawEvent, sqlx::Error> {
 }
 
 /// As [`raw`], but what is read once is not copied before.
-fn raw_here(row: &Row) -> Result<RawEvent<&str, &[u8]>, sqlx::Error> {
+pub(crate) fn raw_here(row: &Row) -> Result<RawEvent<&str, &[u8]>, sqlx::Error> {
     Ok(RawEvent {
         id: row.uuid(0)?,
         position: row.int(1)?,
@@ -238,8 +235,8 @@ fn raw_here(row: &Row) -> Result<RawEvent<&str, &[u8]>, sqlx::Error> {
         event_type: row.text(6)?,
         schema_version: row.int(7)?,
         recorded_at: row.time(8)?,
-        data: row.text_here(9)?,
-        metadata: row.text_here(10)?,
+        data: row.json_here(9)?,
+        metadata: row.json_here(10)?,
         tenant_sequence: row.int(11)?,
         hash: row.bytes_here(12)?,
     })

@@ -1,11 +1,11 @@
 //! Following the store: what is there first, then what comes.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::vec;
 
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt};
@@ -13,8 +13,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::backend::read_error;
+use crate::database::Row;
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
+use crate::reader;
 use crate::store::Shared;
 
 /// Events read at once: few at first, more while there are more and they are small.
@@ -40,7 +43,7 @@ impl Subscription {
             head: shared.head.watch(),
             shared,
             after,
-            page: VecDeque::new(),
+            page: Vec::new().into_iter(),
             limit: FIRST_PAGE,
             ahead: None,
             pause: SHORTEST_PAUSE,
@@ -69,21 +72,19 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Events of one read, and the bytes of their JSON.
-type Page = (Vec<RecordedEvent>, usize);
-
 /// A reader's place in the store.
 struct Follower {
     shared: Arc<Shared>,
     head: watch::Receiver<Position>,
     /// Last position given out.
     after: Position,
-    /// Read, but not given out yet.
-    page: VecDeque<RecordedEvent>,
+    /// Fetched, but not given out yet. What an event says is read when it is asked for: by then the
+    /// database is busy with the next page.
+    page: vec::IntoIter<Row>,
     /// Events to read at once.
     limit: usize,
     /// The page after `page`, being read while that is given out.
-    ahead: Option<AbortOnDropHandle<Result<Page, ReadError>>>,
+    ahead: Option<AbortOnDropHandle<Result<Vec<Row>, ReadError>>>,
     /// How long to wait after the next failure.
     pause: Duration,
     /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
@@ -96,8 +97,8 @@ impl Follower {
     async fn next(&mut self) -> Option<Result<RecordedEvent, ReadError>> {
         let cancelled = self.shared.cancelled.clone();
         while !self.ended {
-            if let Some(event) = self.page.pop_front() {
-                return Some(self.step(event));
+            if let Some(row) = self.page.next() {
+                return Some(self.step(&row));
             }
             match cancelled.run_until_cancelled(self.fill()).await? {
                 Ok(()) => self.pause = SHORTEST_PAUSE,
@@ -119,26 +120,37 @@ impl Follower {
     }
 
     /// Gives an event out, if it is the one that has to come next.
-    fn step(&mut self, event: RecordedEvent) -> Result<RecordedEvent, ReadError> {
+    fn step(&mut self, row: &Row) -> Result<RecordedEvent, ReadError> {
         let expected = Position(self.after.0.saturating_add(1));
-        if event.position != expected {
-            self.ended = true;
-            return Err(ReadError::Gap {
-                expected,
-                found: event.position,
-            });
-        }
+        let event = match reader::recorded(row) {
+            Ok(event) if event.position == expected => event,
+            outcome => {
+                self.ended = true;
+                let found = outcome?.position;
+                return Err(ReadError::Gap { expected, found });
+            }
+        };
         self.after = event.position;
         Ok(event)
     }
 
-    /// Begins to read the page behind a full one, whose events had so many bytes on average.
-    fn read_ahead(&mut self, after: Position, average_bytes: usize) {
-        let affordable = PAGE_BYTES / average_bytes.max(1);
+    /// Begins to read the page behind a full one.
+    fn read_ahead(&mut self, page: &[Row]) -> Result<(), ReadError> {
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        let after = reader::position(last).map_err(read_error)?;
+        let bytes = page
+            .iter()
+            .map(reader::json_bytes)
+            .sum::<Result<usize, _>>();
+        let bytes = bytes.map_err(read_error)?;
+        let affordable = PAGE_BYTES * page.len() / bytes.max(1);
         self.limit = (self.limit * 2).min(LARGEST_PAGE).min(affordable).max(1);
         let (reader, limit) = (self.shared.reader.clone(), self.limit);
         let reading = tokio::spawn(async move { reader.page(after, limit).await });
         self.ahead = Some(AbortOnDropHandle::new(reading));
+        Ok(())
     }
 
     /// Reads the next page; if there is none, waits until there is something to read.
@@ -146,18 +158,18 @@ impl Follower {
         // Looked at before reading: a commit between the two wakes the wait below.
         let known_head = *self.head.borrow_and_update();
         let limit = self.limit;
-        let (page, bytes) = match self.ahead.take() {
+        let page = match self.ahead.take() {
             Some(reading) => reading.await.unwrap_or_else(|error| {
                 let message = format!("reading ahead was given up: {error}");
                 Err(ReadError::Unavailable { message })
             })?,
             None => self.shared.reader.page(self.after, limit).await?,
         };
-        if let Some(last) = page.last() {
+        if !page.is_empty() {
             if page.len() == limit {
-                self.read_ahead(last.position, bytes / page.len());
+                self.read_ahead(&page)?;
             }
-            self.page = page.into();
+            self.page = page.into_iter();
             return Ok(());
         }
         if !self.cursor_checked || known_head > self.after {

@@ -8,10 +8,12 @@
 #![allow(clippy::print_stdout, reason = "the result is what this prints")]
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
+mod aggregate;
 mod batches;
 mod callers;
 mod load;
 mod machine;
+mod projection;
 mod raw_postgres;
 mod raw_sqlite;
 mod replay;
@@ -34,6 +36,8 @@ async fn main() -> Outcome<()> {
     report.facts = machine::facts(folder.path(), &server).await?;
     if settings.wants("append") {
         callers::postgres(&server, &settings, &mut report).await?;
+    }
+    if settings.wants("batches") {
         batches::run(&server, &mut report).await?;
     }
     if settings.wants("sqlite") {
@@ -44,6 +48,12 @@ async fn main() -> Outcome<()> {
     }
     if settings.wants("replay") {
         replay::run(&server, &mut report).await?;
+    }
+    if settings.wants("projection") {
+        projection::run(&server, &mut report).await?;
+    }
+    if settings.wants("aggregate") {
+        aggregate::run(&server, &mut report).await?;
     }
     if settings.wants("size") {
         size::run(&server, &settings, &mut report).await?;

@@ -22,6 +22,9 @@ impl RawSqlite {
             .filename(file)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // As ours: what is compared is not how SQLite is set up.
+            .pragma("wal_autocheckpoint", "8000")
+            .pragma("cache_size", "-32768")
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(1)

@@ -51,6 +51,8 @@ pub(crate) type Curve = (&'static str, Vec<(f64, f64)>);
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
+    /// Ours in its own unit, whatever the baseline is.
+    AtLeastOurs(f64),
     None,
 }
 
@@ -88,6 +90,7 @@ impl Report {
         let (goal, holds) = match goal {
             Goal::AtLeast(least) => (format!("ratio at least {least}"), ratio >= least),
             Goal::AtMost(most) => (format!("ratio at most {most}"), ratio <= most),
+            Goal::AtLeastOurs(least) => (format!("at least {least} {unit}"), ours >= least),
             Goal::None => (String::new(), true),
         };
         say(&format!(

@@ -5,7 +5,16 @@ use std::env;
 use crate::report::Outcome;
 
 /// Parts of the benchmark, as `--only` names them.
-const PARTS: [&str; 5] = ["append", "sqlite", "wake", "replay", "size"];
+const PARTS: [&str; 8] = [
+    "append",
+    "batches",
+    "sqlite",
+    "wake",
+    "replay",
+    "projection",
+    "aggregate",
+    "size",
+];
 
 pub(crate) struct Settings {
     /// Events of the small and of the large store between which reads may not grow.

@@ -1,5 +1,9 @@
-//! From the call of `append` to the event in the hands of a subscriber of another store on the same
-//! database, against a bare `NOTIFY` from one connection to another.
+//! From an append to the event in the hands of a subscriber of another store on the same database, against
+//! `LISTEN`/`NOTIFY` from one connection to another.
+//!
+//! A bare `NOTIFY` writes nothing, so that it waits for no disk. An append does: what is compared with it
+//! from its call on is a `NOTIFY` that is committed with one row. What the store adds behind the commit is
+//! compared with the bare one.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +17,9 @@ use crate::server::Server;
 
 const ROUNDS: usize = 5;
 const TIMES: usize = 150;
+/// A notification that is durable, as an append is.
+const DURABLE: &str = "WITH added AS (INSERT INTO rows (content) VALUES ('some bytes')) \
+    SELECT pg_notify('bench', '1')";
 /// Both sides are idle before each.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -23,60 +30,137 @@ pub(crate) async fn run(server: &Server, report: &mut Report) -> Outcome<()> {
     let mut events = there.subscribe(there.head().await?);
     let raw = server.database("wake_raw").await?;
     let (sending, receiving) = (raw.pool(1).await?, raw.pool(1).await?);
+    let table = "CREATE TABLE rows (number bigint GENERATED ALWAYS AS IDENTITY, content text)";
+    sqlx::query(table).execute(&sending).await?;
     // The pool's one connection is the listener's now.
     let mut listener = PgListener::connect_with(&receiving).await?;
     listener.listen("bench").await?;
     let mut sender = sending.acquire().await?;
-    let (mut middle, mut late) = (Vec::new(), Vec::new());
-    let (mut all_ours, mut all_bare) = (Vec::new(), Vec::new());
+    let mut lines = Lines::default();
     for round in 0..=ROUNDS {
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let mut times = Times::default();
         for number in 0..TIMES {
             let stream = sample::stream("wake", number);
             let append = Append::to(stream, ExpectedVersion::Any, vec![sample::event(0)]);
             let started = Instant::now();
+            let appended = async {
+                here.append(append).await?;
+                Outcome::Ok(started.elapsed())
+            };
             let received = async {
                 let event = events.next().await.ok_or("the subscription ended")??;
                 drop(event);
                 Outcome::Ok(started.elapsed())
             };
-            let (appended, received) = tokio::join!(here.append(append), received);
-            appended?;
-            ours.push(received?.as_secs_f64() * 1e6);
-            tokio::time::sleep(PAUSE).await;
-            let started = Instant::now();
-            let notify = sqlx::query("SELECT pg_notify('bench', '1')");
-            let received = async {
-                listener.recv().await?;
-                Outcome::Ok(started.elapsed())
-            };
-            let (sent, received) = tokio::join!(notify.execute(&mut *sender), received);
-            sent?;
-            bare.push(received?.as_secs_f64() * 1e6);
+            let (appended, received) = tokio::join!(appended, received);
+            let (appended, received) = (appended?, received?);
+            times.append.push(microseconds(received));
+            // The subscriber may be first.
+            let behind = received.saturating_sub(appended);
+            times.behind.push(microseconds(behind));
+            for (statement, times) in [
+                (DURABLE, &mut times.durable),
+                ("SELECT pg_notify('bench', '1')", &mut times.bare),
+            ] {
+                tokio::time::sleep(PAUSE).await;
+                let started = Instant::now();
+                let notify = sqlx::query(statement);
+                let received = async {
+                    listener.recv().await?;
+                    Outcome::Ok(started.elapsed())
+                };
+                let (sent, received) = tokio::join!(notify.execute(&mut *sender), received);
+                sent?;
+                times.push(microseconds(received?));
+            }
             tokio::time::sleep(PAUSE).await;
         }
         if round > 0 {
-            middle.push((median(ours.clone()), median(bare.clone())));
-            late.push((quantile(ours.clone(), 0.99), quantile(bare.clone(), 0.99)));
-            all_ours.extend(ours);
-            all_bare.extend(bare);
+            lines.add(times);
         }
     }
-    let subject = |id, which: &str| Subject {
-        id,
-        work: format!("append to subscriber of another store, PostgreSQL, durable, {which}"),
-        unit: "µs",
-        baseline_name: "bare LISTEN/NOTIFY",
-        goal: Goal::AtMost(2.0),
-    };
-    let ends = (quantile(all_ours, 0.99), quantile(all_bare, 0.99));
-    report.compare(subject("wake/p50", "median"), &middle);
-    report.compare(subject("wake/p99", "99 of 100 are faster"), &late);
-    report
-        .facts
-        .insert("wake_p99_of_all_rounds".into(), serde_json::json!(ends));
+    lines.report(report);
     drop((listener, sender, events));
     here.close().await;
     there.close().await;
     Ok(())
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// Microseconds, each time.
+#[derive(Default)]
+struct Times {
+    /// From the call of `append` to the event.
+    append: Vec<f64>,
+    /// From the answer of `append` to the event.
+    behind: Vec<f64>,
+    durable: Vec<f64>,
+    bare: Vec<f64>,
+}
+
+/// Of each round ours and the baseline.
+#[derive(Default)]
+struct Lines {
+    append_median: Vec<(f64, f64)>,
+    append_late: Vec<(f64, f64)>,
+    behind_median: Vec<(f64, f64)>,
+    behind_late: Vec<(f64, f64)>,
+}
+
+impl Lines {
+    fn add(&mut self, times: Times) {
+        let Times {
+            append,
+            behind,
+            durable,
+            bare,
+        } = times;
+        let late = |times: &[f64]| quantile(times.to_vec(), 0.99);
+        let middle = |times: &[f64]| median(times.to_vec());
+        self.append_median.push((middle(&append), middle(&durable)));
+        self.append_late.push((late(&append), late(&durable)));
+        self.behind_median.push((middle(&behind), middle(&bare)));
+        self.behind_late.push((late(&behind), late(&bare)));
+    }
+
+    fn report(&self, report: &mut Report) {
+        let mut line = |id, work: &str, baseline_name, goal, rounds: &[(f64, f64)]| {
+            let subject = Subject {
+                id,
+                work: format!("{work}, another store, PostgreSQL"),
+                unit: "µs",
+                baseline_name,
+                goal,
+            };
+            report.compare(subject, rounds);
+        };
+        let (bare, durable) = ("bare NOTIFY", "one row and NOTIFY");
+        let (call, answer) = (
+            "call of append to subscriber",
+            "answer of append to subscriber",
+        );
+        let p50 = |what: &str| format!("{what}, median");
+        let p99 = |what: &str| format!("{what}, 99 of 100");
+        let goal = || Goal::AtMost(2.0);
+        line(
+            "wake/p50",
+            &p50(answer),
+            bare,
+            Goal::None,
+            &self.behind_median,
+        );
+        line("wake/p99", &p99(answer), bare, goal(), &self.behind_late);
+        let append = &self.append_median;
+        line("wake/append-p50", &p50(call), durable, Goal::None, append);
+        line(
+            "wake/append-p99",
+            &p99(call),
+            durable,
+            goal(),
+            &self.append_late,
+        );
+    }
 }

@@ -37,10 +37,11 @@ impl Row {
         self.get(column)
     }
 
-    /// The text where it lies in the row.
-    pub(crate) fn text_here(&self, column: usize) -> Result<&str, sqlx::Error> {
+    /// JSON as it was written, where it lies in the row: `json` on PostgreSQL, which is sent as the text
+    /// that it is, text on SQLite.
+    pub(crate) fn json_here(&self, column: usize) -> Result<&str, sqlx::Error> {
         match self {
-            Self::Postgres(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get_unchecked(column),
             Self::Sqlite(row) => row.try_get(column),
         }
     }

@@ -5,7 +5,6 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Transaction};
 use time::OffsetDateTime;
 
-use super::copy;
 use crate::backend::{LANE, to_i64};
 use crate::chain::{ChainEnd, microseconds};
 use crate::plan::Row;
@@ -46,26 +45,6 @@ pub(super) async fn set_head(
 
 /// Stores the events, and has the commit announce the new head to every process that listens.
 pub(super) async fn store_and_notify(
-    connection: &mut PgConnection,
-    rows: &[Row<'_>],
-    links: &[ChainEnd],
-    recorded_at: OffsetDateTime,
-    channel: &str,
-) -> Result<(), sqlx::Error> {
-    let head = rows.last().map_or(0, |row| row.position);
-    if rows.len() < copy::WORTHWHILE {
-        return insert_and_notify(connection, rows, links, recorded_at, channel).await;
-    }
-    copy::store(connection, rows, links, recorded_at).await?;
-    sqlx::query("SELECT pg_notify($1, $2)")
-        .bind(channel)
-        .bind(head.to_string())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn insert_and_notify(
     connection: &mut PgConnection,
     rows: &[Row<'_>],
     links: &[ChainEnd],

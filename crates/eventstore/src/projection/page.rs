@@ -1,4 +1,4 @@
-//! Reading events ahead of the fold, a page or two.
+//! Fetching events ahead of the fold, a page or two.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use super::fold::Stop;
 use super::partition::Share;
 use super::table::events;
 use crate::backend::RawEvent;
-use crate::database::Database;
+use crate::database::{Database, Row};
 use crate::event::{Position, RecordedEvent};
+use crate::reader;
 
 /// Pages that wait to be folded, beside the one that is read.
 const AHEAD: usize = 2;
@@ -33,10 +34,25 @@ pub(crate) struct Page {
     pub(crate) stop: Option<Stop>,
 }
 
-/// A task that reads; it ends when this is dropped.
+/// Rows as they were fetched: what is in them is read where it is folded, so that meanwhile the database
+/// gives the next ones, and so that events are dropped by the thread that made them.
+#[derive(Debug)]
+struct Fetched {
+    rows: Vec<Row>,
+    end: bool,
+    /// An event behind all rows that cannot be.
+    stop: Option<Stop>,
+}
+
+/// A task that fetches; it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    pages: mpsc::Receiver<Result<Page, sqlx::Error>>,
+    fetched: mpsc::Receiver<Result<Fetched, sqlx::Error>>,
+    share: Share,
+    /// Position of the last event given out.
+    after: u64,
+    /// Whether there was an event that nothing goes past.
+    stopped: bool,
     task: JoinHandle<()>,
 }
 
@@ -55,92 +71,53 @@ impl Pages {
         limit: u64,
         head: Option<watch::Receiver<Position>>,
     ) -> Self {
-        let (sender, pages) = mpsc::channel(AHEAD);
-        let reader = Reading {
+        let (sender, fetched) = mpsc::channel(AHEAD);
+        let fetching = Fetching {
             database,
-            share,
             after,
             limit,
             page: limit,
             sender,
         };
-        let task = tokio::spawn(reader.run(head));
-        Self { pages, task }
+        let task = tokio::spawn(fetching.run(head));
+        Self {
+            fetched,
+            share,
+            after,
+            stopped: false,
+            task,
+        }
     }
 
     /// The next page; none when there will not be another.
     pub(crate) async fn next(&mut self) -> Option<Result<Page, sqlx::Error>> {
-        self.pages.recv().await
-    }
-}
-
-struct Reading {
-    database: Database,
-    share: Share,
-    after: u64,
-    limit: u64,
-    /// Events asked for, at most `limit`.
-    page: u64,
-    sender: mpsc::Sender<Result<Page, sqlx::Error>>,
-}
-
-impl Reading {
-    async fn run(mut self, mut head: Option<watch::Receiver<Position>>) {
-        let mut told_end = false;
-        loop {
-            let known = head.as_mut().map(|head| head.borrow_and_update().0);
-            let page = self.read().await;
-            let (is_end, is_last) = match &page {
-                Ok(page) => (page.end, page.stop.is_some()),
-                Err(_) => (false, true),
-            };
-            // An end is told once, also when the page before it was full or there was none.
-            let mut is_news = is_last || is_end && !told_end;
-            if let Ok(page) = &page {
-                is_news |= page.last > self.after;
-                self.after = page.last;
-            }
-            told_end = is_end;
-            if is_news && self.sender.send(page).await.is_err() || is_last {
-                return;
-            }
-            if is_end && known.is_none_or(|known| known <= self.after) {
-                let Some(head) = &mut head else { return };
-                let after = self.after;
-                let more = head.wait_for(|head| head.0 > after);
-                if let Ok(Err(_)) = tokio::time::timeout(CURSOR_CHECK, more).await {
-                    return;
-                }
-            }
+        if self.stopped {
+            return None;
         }
+        let fetched = self.fetched.recv().await?;
+        Some(fetched.and_then(|fetched| self.read(fetched)))
     }
 
-    async fn read(&mut self) -> Result<Page, sqlx::Error> {
-        let raw = events::page(&self.database, self.after, self.page).await?;
+    fn read(&mut self, fetched: Fetched) -> Result<Page, sqlx::Error> {
         let mut page = Page {
             last: self.after,
-            end: (raw.len() as u64) < self.page,
+            end: fetched.end,
+            stop: fetched.stop,
             ..Page::default()
         };
-        if raw.is_empty() {
-            page.stop = self.ahead_of_store().await?;
-        }
-        let bytes: usize = raw.iter().map(|event| event.data.len()).sum();
-        self.page = match bytes > PAGE_BYTES {
-            true => (self.page / 2).max(1),
-            false => (self.page * 2).min(self.limit),
-        };
-        for event in raw {
-            if let Err(stop) = self.take(&mut page, event) {
+        for row in &fetched.rows {
+            if let Err(stop) = self.take(&mut page, reader::raw_here(row)?) {
                 page.stop = Some(stop);
                 break;
             }
         }
+        self.after = page.last;
+        self.stopped = page.stop.is_some();
         Ok(page)
     }
 
     /// Puts an event into the page, if it is the next.
-    fn take(&self, page: &mut Page, event: RawEvent) -> Result<(), Stop> {
+    fn take(&self, page: &mut Page, event: RawEvent<&str, &[u8]>) -> Result<(), Stop> {
         let position = event.position.unsigned_abs();
         let expected = page.last + 1;
         if position != expected {
@@ -157,6 +134,62 @@ impl Reading {
         }
         page.last = position;
         Ok(())
+    }
+}
+
+struct Fetching {
+    database: Database,
+    after: u64,
+    limit: u64,
+    /// Events asked for, at most `limit`.
+    page: u64,
+    sender: mpsc::Sender<Result<Fetched, sqlx::Error>>,
+}
+
+impl Fetching {
+    async fn run(mut self, mut head: Option<watch::Receiver<Position>>) {
+        let mut told_end = false;
+        loop {
+            let known = head.as_mut().map(|head| head.borrow_and_update().0);
+            let after = self.after;
+            let fetched = self.fetch().await;
+            let (is_end, is_last) = match &fetched {
+                Ok(fetched) => (fetched.end, fetched.stop.is_some()),
+                Err(_) => (false, true),
+            };
+            // An end is told once, also when the page before it was full or there was none.
+            let is_news = is_last || is_end && !told_end || self.after > after;
+            told_end = is_end;
+            if is_news && self.sender.send(fetched).await.is_err() || is_last {
+                return;
+            }
+            if is_end && known.is_none_or(|known| known <= self.after) {
+                let Some(head) = &mut head else { return };
+                let after = self.after;
+                let more = head.wait_for(|head| head.0 > after);
+                if let Ok(Err(_)) = tokio::time::timeout(CURSOR_CHECK, more).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn fetch(&mut self) -> Result<Fetched, sqlx::Error> {
+        let rows = events::page(&self.database, self.after, self.page).await?;
+        let end = (rows.len() as u64) < self.page;
+        let stop = match rows.last() {
+            None => self.ahead_of_store().await?,
+            Some(last) => {
+                self.after = reader::position(last)?.0;
+                None
+            }
+        };
+        let bytes = rows.iter().map(reader::json_bytes);
+        self.page = match bytes.sum::<Result<usize, _>>()? > PAGE_BYTES {
+            true => (self.page / 2).max(1),
+            false => (self.page * 2).min(self.limit),
+        };
+        Ok(Fetched { rows, end, stop })
     }
 
     async fn ahead_of_store(&self) -> Result<Option<Stop>, sqlx::Error> {

@@ -48,7 +48,7 @@ impl Default for RunnerOptions {
             partition_by: PartitionBy::Tenant,
             lease: Duration::from_secs(10),
             poll_interval: Duration::from_secs(1),
-            page_events: 4096,
+            page_events: 1024,
             batch_events: 65_536,
             batch_documents: 20_000,
             cached_documents: 100_000,

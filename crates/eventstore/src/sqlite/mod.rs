@@ -26,6 +26,15 @@ use writer::SqliteWriter;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages of the write-ahead log after which they are brought into the file: 32 MB. A group of appends
+/// touches a page of each index for nearly every event, mostly the same ones again; with SQLite's own 1000
+/// they would be brought over after every few groups.
+const CHECKPOINT_PAGES: &str = "8000";
+
+/// KiB of pages that the connection that writes keeps, once it has used them: the upper parts of the
+/// indexes. Negative is how SQLite tells it from a number of pages.
+const CACHE_KIB: &str = "-32768";
+
 /// How often to begin again when another process prepares the same file.
 const OPEN_ATTEMPTS: u32 = 10;
 
@@ -40,6 +49,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
         .synchronous(SqliteSynchronous::Full)
         // What is needed to take back one statement of many rows; otherwise a file for each of them.
         .pragma("temp_store", "memory")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .disable_statement_logging();
     let writing = prepare(&connect).await?;
     let in_memory = is_in_memory(url);
@@ -120,7 +130,7 @@ async fn try_prepare(connect: &SqliteConnectOptions) -> Result<SqlitePool, OpenE
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(connect.clone())
+        .connect_with(connect.clone().pragma("cache_size", CACHE_KIB))
         .await
         .map_err(|source| OpenError::Unavailable { source })?;
     migrator()

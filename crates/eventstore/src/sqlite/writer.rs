@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -196,47 +196,66 @@ fn stored(row: &SqliteRow) -> Result<(Uuid, Stored), sqlx::Error> {
     Ok((id, stored))
 }
 
-/// All rows in one statement, which is the same for any number of them.
+/// Stores the rows, as many as possible with each statement. Their numbers are powers of two, so that there
+/// are few statements, and each is prepared once.
+///
+/// One statement over a JSON list, for any number, reads each list entry again for each of its columns.
 async fn insert(
     connection: &mut SqliteConnection,
     rows: &[Row<'_>],
     links: &[ChainEnd],
     recorded_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    let values: Vec<_> = rows
-        .iter()
-        .zip(links)
-        .map(|(row, link)| {
-            (
-                row.position,
-                row.event.id,
-                &row.stream.tenant,
-                &row.stream.stream_type,
-                &row.stream.stream_id,
-                row.stream_version,
-                &row.event.event_type,
-                row.event.schema_version,
-                &row.event.data,
-                &row.event.metadata,
-                (link.sequence, link.hash),
-            )
-        })
-        .collect();
-    sqlx::query(
-        "INSERT INTO events (lane, recorded_at, position, event_id, tenant, stream_type, \
-           stream_id, stream_version, event_type, schema_version, data, metadata, \
-           tenant_sequence, hash) \
-         SELECT ?1, ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
-           value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
-           value ->> '$[10][0]', unhex(value ->> '$[10][1]') \
-         FROM json_each(?3)",
-    )
-    .bind(LANE)
-    .bind(microseconds(recorded_at))
-    .bind(json(&values)?)
-    .execute(connection)
-    .await?;
+    let (mut rows, mut links) = (rows, links);
+    while !rows.is_empty() {
+        let count = (1 << rows.len().ilog2()).min(MOST_ROWS);
+        let (now, later) = rows.split_at(count);
+        let (now_linked, later_linked) = links.split_at(count);
+        let mut query = sqlx::query(AssertSqlSafe(insertion(count)))
+            .bind(LANE)
+            .bind(microseconds(recorded_at));
+        for (row, link) in now.iter().zip(now_linked) {
+            query = query
+                .bind(to_i64(row.position))
+                .bind(row.event.id.hyphenated().to_string())
+                .bind(&row.stream.tenant)
+                .bind(&row.stream.stream_type)
+                .bind(&row.stream.stream_id)
+                .bind(to_i64(row.stream_version))
+                .bind(&row.event.event_type)
+                .bind(row.event.schema_version)
+                .bind(&row.event.data)
+                .bind(&row.event.metadata)
+                .bind(to_i64(link.sequence))
+                .bind(link.hash.0.as_slice());
+        }
+        query.execute(&mut *connection).await?;
+        (rows, links) = (later, later_linked);
+    }
     Ok(())
+}
+
+/// Most rows of a statement, a power of two. Each parameter is searched for among those of its statement, so
+/// that twice as many cost four times as much.
+const MOST_ROWS: usize = 16;
+
+/// Columns that differ from row to row.
+const ROW_COLUMNS: usize = 12;
+
+/// The statement that stores so many rows.
+fn insertion(rows: usize) -> String {
+    let mut statement = "INSERT INTO events (lane, recorded_at, position, event_id, tenant, \
+        stream_type, stream_id, stream_version, event_type, schema_version, data, metadata, \
+        tenant_sequence, hash) VALUES "
+        .to_owned();
+    for row in 0..rows {
+        statement.push_str(if row == 0 { "(?1, ?2" } else { ", (?1, ?2" });
+        for column in 0..ROW_COLUMNS {
+            statement.push_str(&format!(", ?{}", 3 + row * ROW_COLUMNS + column));
+        }
+        statement.push(')');
+    }
+    statement
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {

@@ -1,9 +1,9 @@
 //! Reading events on a connection that is in a transaction, or only as far as they are needed.
 
 use crate::backend::{LANE, RawEvent};
-use crate::database::{Database, Session, arguments};
+use crate::database::{Database, Row, Session, arguments};
 use crate::event::RecordedEvent;
-use crate::reader::{columns, raw};
+use crate::reader::{columns, raw_here};
 
 const READ: &str = concat!(
     "SELECT ",
@@ -11,15 +11,14 @@ const READ: &str = concat!(
     " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
 );
 
-/// Up to `limit` events above a position, their JSON unread.
+/// Rows of up to `limit` events above a position.
 pub(crate) async fn page(
     database: &Database,
     after: u64,
     limit: u64,
-) -> Result<Vec<RawEvent>, sqlx::Error> {
+) -> Result<Vec<Row>, sqlx::Error> {
     let arguments = arguments![i64::from(LANE), after, limit];
-    let rows = database.fetch(READ, arguments).await?;
-    rows.iter().map(raw).collect()
+    database.fetch(READ, arguments).await
 }
 
 /// As [`page`], within a transaction and read.
@@ -31,7 +30,7 @@ pub(crate) async fn within(
     let arguments = arguments![i64::from(LANE), after, limit];
     let rows = session.fetch(READ, arguments).await?;
     let recorded = |row| {
-        let event = raw(row)?.into_recorded();
+        let event = raw_here(row)?.into_recorded();
         event.map_err(|error| sqlx::Error::Decode(error.into()))
     };
     rows.iter().map(recorded).collect()
@@ -59,7 +58,7 @@ pub(crate) async fn recorded_after(
 }
 
 /// Reads the JSON of an event; where that fails, and why.
-pub(crate) fn recorded(event: RawEvent) -> Result<RecordedEvent, (u64, String)> {
+pub(crate) fn recorded(event: RawEvent<&str, &[u8]>) -> Result<RecordedEvent, (u64, String)> {
     let position = event.position.unsigned_abs();
     event
         .into_recorded()
