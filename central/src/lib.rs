@@ -17,6 +17,7 @@
 
 mod aggregates;
 mod authentication;
+mod checkpoints;
 mod commands;
 mod config;
 mod directory;
@@ -29,6 +30,7 @@ mod metrics;
 mod readiness;
 mod replays;
 mod service;
+mod subscriptions;
 
 pub use authentication::{
     AuthenticationError, Authenticator, Caller, KubernetesAuthenticator, StaticAuthenticator,

@@ -66,6 +66,18 @@ pub(crate) struct Metrics {
     pub(crate) certificate_reloads: IntCounterVec,
     /// Tenants that are open.
     pub(crate) tenants: IntGauge,
+    /// Checkpoints signed over the ends of chains.
+    pub(crate) checkpoints_signed: IntCounter,
+    /// Rounds of signing that failed.
+    pub(crate) checkpoint_failures: IntCounter,
+    /// Chains found that contradict their last checkpoint, in each round again: an alarm.
+    pub(crate) checkpoint_contradictions: IntCounter,
+    /// Position that durable subscriptions have reached in all partitions, by name.
+    pub(crate) subscription_position: IntGaugeVec,
+    /// Events that their last partition is behind, by name.
+    pub(crate) subscription_lag: IntGaugeVec,
+    /// Events they have put aside, by name.
+    pub(crate) subscription_dead_letters: IntGaugeVec,
 }
 
 impl Metrics {
@@ -190,6 +202,36 @@ impl Metrics {
                 &["outcome"],
             )?,
             tenants: gauge(r, "tenants", "Open tenants")?,
+            checkpoints_signed: counter(
+                r,
+                "checkpoints_signed_total",
+                "Checkpoints signed over the ends of event chains",
+            )?,
+            checkpoint_failures: counter(
+                r,
+                "checkpoint_failures_total",
+                "Rounds of signing checkpoints that failed",
+            )?,
+            checkpoint_contradictions: counter(
+                r,
+                "checkpoint_contradictions_total",
+                "Event chains found, each round, that contradict their last checkpoint; any is an alarm",
+            )?,
+            subscription_position: gauges(
+                r,
+                "subscription_position",
+                "Position a durable subscription has reached in all partitions",
+            )?,
+            subscription_lag: gauges(
+                r,
+                "subscription_lag_events",
+                "Events a durable subscription is behind the head",
+            )?,
+            subscription_dead_letters: gauges(
+                r,
+                "subscription_dead_letters",
+                "Events that a durable subscription has put aside",
+            )?,
             registry,
         })
     }
@@ -243,6 +285,11 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, promet
         registry,
         IntGauge::new(format!("signet_central_{name}"), help)?,
     )
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+    let options = Opts::new(format!("signet_central_{name}"), help);
+    register(registry, IntGaugeVec::new(options, &["subscription"])?)
 }
 
 #[cfg(test)]
