@@ -98,6 +98,9 @@ pub enum StartError {
     /// The event types compiled into this program contradict each other.
     #[error("the event types of this program are wrong: {0}")]
     EventTypes(#[from] eventstore::RegistryError),
+    /// A projection of this program cannot be run.
+    #[error("a projection of this program is wrong: {0}")]
+    Projection(#[from] eventstore::ProjectionError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Randomness,
@@ -123,6 +126,7 @@ impl StartError {
             | Self::Reflection(_)
             | Self::Derivation(_)
             | Self::EventTypes(_)
+            | Self::Projection(_)
             | Self::Randomness => "SIGNET-CENTRAL-0109",
             Self::Server(_) => "SIGNET-CENTRAL-0110",
             Self::UnreadableEvents(_) => "SIGNET-CENTRAL-0111",

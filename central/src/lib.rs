@@ -27,6 +27,7 @@ mod event_types;
 mod exchange;
 mod keys;
 mod metrics;
+mod projections;
 mod readiness;
 mod replays;
 mod service;

@@ -24,6 +24,7 @@ use crate::{
     exchange::Exchange,
     keys::{CheckpointKey, KeyStore, Rotation},
     metrics::Metrics,
+    projections::{Projecting, RunningProjections},
     readiness::{Readiness, StoreProbe},
     replays::Replays,
     subscriptions::{Following, RetiredKeys},
@@ -121,7 +122,12 @@ pub async fn start_with_clock(
         clock: Arc::clone(&clock),
         config,
     });
+    let projecting = Projecting {
+        projections: application.projections.clone(),
+        metrics: Arc::clone(&metrics),
+    };
     let behind = Behind {
+        projections: projecting.begin()?,
         signing: CheckpointSigning::new(
             Arc::clone(&store),
             signer,
@@ -156,6 +162,7 @@ struct Behind {
     rotation: Rotation,
     signing: CheckpointSigning,
     following: Following,
+    projections: RunningProjections,
 }
 
 fn consumers_options() -> ConsumersOptions {
@@ -208,6 +215,7 @@ impl Running {
         spawn(&mut tasks, behind.rotation.run(stop.clone()));
         spawn(&mut tasks, behind.signing.run(stop.clone()));
         spawn(&mut tasks, behind.following.run(stop.clone()));
+        spawn(&mut tasks, behind.projections.run(stop.clone()));
         let tls = certificate.map(|(tls, reload)| {
             spawn(
                 &mut tasks,

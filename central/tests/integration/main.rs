@@ -9,6 +9,7 @@
 
 mod administration;
 mod allocation;
+mod allocations;
 mod anonymous;
 mod api_consumers;
 mod api_events;

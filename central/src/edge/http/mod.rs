@@ -5,6 +5,7 @@
 //! that tenant whose roles allow it.
 
 mod administration;
+mod allocations;
 mod checkpoints;
 mod dead_letters;
 mod discovery;
@@ -55,6 +56,7 @@ pub(super) fn router(application: Arc<Application>) -> Router {
         .route_layer(current.clone());
     let administration = Router::new()
         .route("/api/v1/tenants", get(administration::tenants))
+        .route("/api/v1/allocations", get(allocations::list))
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/events/{position}", get(events::one))
         .route("/api/v1/replays", get(replays::list).post(replays::start))
@@ -129,6 +131,10 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
         (
             "/api/v1/tenants/{tenant}/keys",
             read("signet/keys", get(administration::keys)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/allocations",
+            read("signet/allocations", get(allocations::list)),
         ),
         (
             "/api/v1/tenants/{tenant}/events",
