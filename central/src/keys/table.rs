@@ -62,9 +62,12 @@ impl KeyTable {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .connect_with(options)
                 .await?;
+            // Two that start at once on a new file: the second waits for the first.
+            let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
             migrations(sqlx::migrate!("migrations/sqlite"))
-                .run(&pool)
+                .run(&mut transaction)
                 .await?;
+            transaction.commit().await?;
             Ok(Self::Sqlite(pool))
         } else {
             let pool = PgPoolOptions::new()
@@ -240,5 +243,7 @@ pub(super) async fn remove(
 /// Keeps our record of migrations apart from the event store's in the same database.
 fn migrations(mut migrator: Migrator) -> Migrator {
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    // A release may be rolled back over a newer schema: migrations only add.
+    migrator.set_ignore_missing(true);
     migrator
 }

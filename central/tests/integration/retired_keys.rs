@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use protocol::v1::{DeleteTenantRequest, DeletionPolicy};
-use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use time::{Duration, OffsetDateTime};
 
 use crate::support::{
@@ -22,19 +21,6 @@ on_each_store!(
 
 const SUBSCRIPTION: &str = "/api/v1/subscriptions/retired-keys";
 const DAY: i64 = 86_400;
-
-/// The ids of keys whose private parts are stored, as the database has them.
-async fn stored(database: &Database, tenant: &str) -> Vec<String> {
-    const SELECT: &str = "SELECT kid FROM central_signing_keys WHERE tenant = $1 ORDER BY kid";
-    if database.url.starts_with("sqlite:") {
-        let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
-        let select = sqlx::query_scalar(SELECT).bind(tenant);
-        return select.fetch_all(&mut connection).await.unwrap();
-    }
-    let mut connection = PgConnection::connect(&database.url).await.unwrap();
-    let select = sqlx::query_scalar(SELECT).bind(tenant);
-    select.fetch_all(&mut connection).await.unwrap()
-}
 
 /// The keys of acme that are announced: their ids and phases.
 async fn announced(central: &Central) -> Vec<(String, String)> {
@@ -74,12 +60,12 @@ async fn the_private_part_of_a_retired_key_is_removed_and_no_other(database: Dat
     let second = announced(&central).await.remove(1).0;
     let mut both = vec![first.clone(), second.clone()];
     both.sort();
-    assert_eq!(stored(&database, "acme").await, both);
+    assert_eq!(database.stored_keys("acme").await, both);
 
     ahead.fetch_add(2 * DAY, Ordering::Relaxed);
 
     eventually("only the second is stored", async || {
-        stored(&database, "acme").await == [second.clone()]
+        database.stored_keys("acme").await == [second.clone()]
     })
     .await;
     assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
@@ -101,7 +87,7 @@ async fn the_private_part_of_a_retired_key_is_removed_and_no_other(database: Dat
 async fn a_closed_tenant_keeps_no_private_part(database: Database) {
     let central = Central::on(&database).await;
     central.furnish().await;
-    assert_eq!(stored(&database, "acme").await.len(), 1);
+    assert_eq!(database.stored_keys("acme").await.len(), 1);
 
     let close = DeleteTenantRequest {
         name: "acme".into(),
@@ -112,8 +98,8 @@ async fn a_closed_tenant_keeps_no_private_part(database: Database) {
     closed.await.unwrap();
 
     eventually("acme's are gone", async || {
-        stored(&database, "acme").await.is_empty()
+        database.stored_keys("acme").await.is_empty()
     })
     .await;
-    assert_eq!(stored(&database, "bank").await.len(), 1);
+    assert_eq!(database.stored_keys("bank").await.len(), 1);
 }
