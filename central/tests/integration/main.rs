@@ -31,6 +31,7 @@ mod retired_keys;
 mod rotation;
 mod shutdown;
 mod snapshots;
+mod states;
 mod support;
 mod sync;
 mod tenancy;

@@ -16,6 +16,7 @@ mod place;
 mod projections;
 mod replays;
 mod scope;
+mod states;
 mod subscriptions;
 mod token_endpoint;
 mod views;
@@ -147,6 +148,10 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
         (
             "/api/v1/tenants/{tenant}/streams/{type}/{*id}",
             read("signet/events", get(events::stream)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/states/{type}/{*id}",
+            read("signet/events", get(states::one)),
         ),
         (
             "/api/v1/tenants/{tenant}/replays",
