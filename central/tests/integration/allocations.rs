@@ -16,6 +16,7 @@ on_each_store!(
     a_rebuild_takes_nothing_away_meanwhile,
     what_is_cleared_comes_again,
     what_is_paused_answers_as_of_then,
+    an_event_that_cannot_be_read_stops_it_until_it_is_mended,
     another_replica_goes_on_when_one_is_killed,
     another_replica_goes_on_when_one_stops,
 );
@@ -255,6 +256,42 @@ async fn what_is_paused_answers_as_of_then(database: Database) {
         central.metric(series).await == 1.0
     })
     .await;
+    post(&central, "resume").await;
+    let all = ranges(&current(&central, ACME).await);
+    assert_eq!(all, [given, more].concat());
+}
+
+async fn an_event_that_cannot_be_read_stops_it_until_it_is_mended(database: Database) {
+    const BREAK: &str = "UPDATE events SET schema_version = 99 WHERE position = \
+         (SELECT max(position) FROM events WHERE event_type = 'RangeAllocated')";
+    const MEND: &str = "UPDATE events SET schema_version = 1 WHERE schema_version = 99";
+    let central = Central::on(&database).await;
+    central.furnish().await;
+    let given = give(&central, 1).await;
+    current(&central, ACME).await;
+    post(&central, "pause").await;
+    let more = give(&central, 1).await;
+    assert_eq!(database.execute(BREAK).await, 1);
+
+    post(&central, "resume").await;
+
+    eventually("it has failed", async || {
+        central.ask(PROJECTION).await.body["state"] == "failed"
+    })
+    .await;
+    let reason = central.ask(PROJECTION).await.body["reason"].clone();
+    let reason = reason.as_str().unwrap();
+    let head = head(&central).await;
+    assert!(
+        reason.contains(&format!("position {head}")) && reason.contains("newer release"),
+        "{reason}"
+    );
+    // What came before can be asked; what is waited for is not there, and nobody is told why.
+    assert_eq!(ranges(&central.ask(ACME).await), given);
+    let late = central.ask(&format!("{ACME}?min_position={head}")).await;
+    assert_eq!((late.status, late.code()), (503, "SIGNET-CENTRAL-0012"));
+    assert!(!late.message().contains("release"), "{}", late.message());
+    assert_eq!(database.execute(MEND).await, 1);
     post(&central, "resume").await;
     let all = ranges(&current(&central, ACME).await);
     assert_eq!(all, [given, more].concat());
