@@ -16,7 +16,7 @@ const REPLAYS: &str = "/api/v1/replays";
 const OF_ACME: &str = "/api/v1/tenants/acme/replays";
 const OF_BANK: &str = "/api/v1/tenants/bank/replays";
 /// Events of each tenant: a replay over them takes many times as long as a call.
-const EVENTS: usize = 15_000;
+const EVENTS: usize = 8_000;
 const AT_ONCE: usize = 500;
 /// How often it is tried to be faster than a replay.
 const TRIES: usize = 20;
