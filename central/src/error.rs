@@ -40,6 +40,15 @@ pub enum StartError {
         /// Its key id.
         kid: String,
     },
+    /// A stored key for checkpoints does not open although the master key is the right one.
+    #[error(
+        "the stored key for checkpoints {key_id} is damaged; restore table central_checkpoint_keys \
+         from a backup"
+    )]
+    DamagedCheckpointKey {
+        /// Its key id.
+        key_id: String,
+    },
     /// The event store did not open.
     #[error("the event store cannot be opened: {0}")]
     EventStore(#[source] eventstore::OpenError),
@@ -89,6 +98,9 @@ pub enum StartError {
     /// The event types compiled into this program contradict each other.
     #[error("the event types of this program are wrong: {0}")]
     EventTypes(#[from] eventstore::RegistryError),
+    /// A projection of this program cannot be run.
+    #[error("a projection of this program is wrong: {0}")]
+    Projection(#[from] eventstore::ProjectionError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Randomness,
@@ -104,7 +116,7 @@ impl StartError {
         match self {
             Self::Configuration { .. } => "SIGNET-CENTRAL-0101",
             Self::WrongMasterKey { .. } => "SIGNET-CENTRAL-0102",
-            Self::DamagedKey { .. } => "SIGNET-CENTRAL-0103",
+            Self::DamagedKey { .. } | Self::DamagedCheckpointKey { .. } => "SIGNET-CENTRAL-0103",
             Self::EventStore(_) | Self::Check(_) => "SIGNET-CENTRAL-0104",
             Self::KeyTable(_) => "SIGNET-CENTRAL-0105",
             Self::Listen { .. } => "SIGNET-CENTRAL-0106",
@@ -114,6 +126,7 @@ impl StartError {
             | Self::Reflection(_)
             | Self::Derivation(_)
             | Self::EventTypes(_)
+            | Self::Projection(_)
             | Self::Randomness => "SIGNET-CENTRAL-0109",
             Self::Server(_) => "SIGNET-CENTRAL-0110",
             Self::UnreadableEvents(_) => "SIGNET-CENTRAL-0111",

@@ -13,10 +13,15 @@
 //! (`commands`) → every replica's `directory` follows the events into memory → discovery, token
 //! exchange and the sync streams of sidecars answer from there.
 //!
+//! **Behind the calls**, each by one of the replicas: what has to be done about an event
+//! (`subscriptions`), what is asked seldom or is much (`projections`), signatures over the events
+//! (`checkpoints`).
+//!
 //! Any number of replicas may share one database: nothing but the append decides who was first.
 
 mod aggregates;
 mod authentication;
+mod checkpoints;
 mod commands;
 mod config;
 mod directory;
@@ -26,9 +31,11 @@ mod event_types;
 mod exchange;
 mod keys;
 mod metrics;
+mod projections;
 mod readiness;
 mod replays;
 mod service;
+mod subscriptions;
 
 pub use authentication::{
     AuthenticationError, Authenticator, Caller, KubernetesAuthenticator, StaticAuthenticator,

@@ -3,8 +3,8 @@
 //! No series is labelled by tenant, pod or token: their number is not ours to bound.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector, process_collector::ProcessCollector,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
 const LATENCY_BUCKETS: [f64; 12] = [
@@ -66,6 +66,26 @@ pub(crate) struct Metrics {
     pub(crate) certificate_reloads: IntCounterVec,
     /// Tenants that are open.
     pub(crate) tenants: IntGauge,
+    /// Checkpoints signed over the ends of chains.
+    pub(crate) checkpoints_signed: IntCounter,
+    /// Rounds of signing that failed.
+    pub(crate) checkpoint_failures: IntCounter,
+    /// Chains found that contradict their last checkpoint, in each round again: an alarm.
+    pub(crate) checkpoint_contradictions: IntCounter,
+    /// Position that durable subscriptions have reached in all partitions, by name.
+    pub(crate) subscription_position: IntGaugeVec,
+    /// Events that their last partition is behind, by name.
+    pub(crate) subscription_lag: IntGaugeVec,
+    /// Events they have put aside, by name.
+    pub(crate) subscription_dead_letters: IntGaugeVec,
+    /// Position that projections in the database have reached in all partitions, by name.
+    pub(crate) document_projection_position: IntGaugeVec,
+    /// Events that their last partition is behind, by name.
+    pub(crate) document_projection_lag: IntGaugeVec,
+    /// Age of the first event that they have not applied, by name.
+    pub(crate) document_projection_lag_seconds: GaugeVec,
+    /// 1 for the state that they are in, by name and state.
+    pub(crate) document_projection_state: IntGaugeVec,
 }
 
 impl Metrics {
@@ -157,15 +177,11 @@ impl Metrics {
                 "Acknowledgements of sidecars",
                 &["content", "outcome"],
             )?,
-            streams_current: register(
+            streams_current: gauges(
                 r,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "signet_central_sync_streams_current",
-                        "Sync streams whose sidecar acknowledged the newest version sent to it",
-                    ),
-                    &["content"],
-                )?,
+                "sync_streams_current",
+                "Sync streams whose sidecar acknowledged the newest version sent to it",
+                &["content"],
             )?,
             position: gauge(
                 r,
@@ -190,6 +206,67 @@ impl Metrics {
                 &["outcome"],
             )?,
             tenants: gauge(r, "tenants", "Open tenants")?,
+            checkpoints_signed: counter(
+                r,
+                "checkpoints_signed_total",
+                "Checkpoints signed over the ends of event chains",
+            )?,
+            checkpoint_failures: counter(
+                r,
+                "checkpoint_failures_total",
+                "Rounds of signing checkpoints that failed",
+            )?,
+            checkpoint_contradictions: counter(
+                r,
+                "checkpoint_contradictions_total",
+                "Event chains found, each round, that contradict their last checkpoint; any is an alarm",
+            )?,
+            subscription_position: gauges(
+                r,
+                "subscription_position",
+                "Position a durable subscription has reached in all partitions",
+                &["subscription"],
+            )?,
+            subscription_lag: gauges(
+                r,
+                "subscription_lag_events",
+                "Events a durable subscription is behind the head",
+                &["subscription"],
+            )?,
+            subscription_dead_letters: gauges(
+                r,
+                "subscription_dead_letters",
+                "Events that a durable subscription has put aside",
+                &["subscription"],
+            )?,
+            document_projection_position: gauges(
+                r,
+                "document_projection_position",
+                "Position a projection in the database has reached in all partitions",
+                &["projection"],
+            )?,
+            document_projection_lag: gauges(
+                r,
+                "document_projection_lag_events",
+                "Events a projection in the database is behind the head",
+                &["projection"],
+            )?,
+            document_projection_lag_seconds: register(
+                r,
+                GaugeVec::new(
+                    Opts::new(
+                        "signet_central_document_projection_lag_seconds",
+                        "Age of the first event a projection in the database has not applied",
+                    ),
+                    &["projection"],
+                )?,
+            )?,
+            document_projection_state: gauges(
+                r,
+                "document_projection_state",
+                "1 for the state a projection in the database is in, else 0",
+                &["projection", "state"],
+            )?,
             registry,
         })
     }
@@ -243,6 +320,16 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, promet
         registry,
         IntGauge::new(format!("signet_central_{name}"), help)?,
     )
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let options = Opts::new(format!("signet_central_{name}"), help);
+    register(registry, IntGaugeVec::new(options, labels)?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use axum_server::Handle;
 use eventstore::{
     EventStore,
     consumer::{Consumers, ConsumersOptions},
-    integrity::PublicKeys,
     projection::{ProjectionOptions, Projections},
 };
 use time::OffsetDateTime;
@@ -15,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     authentication::{Authenticator, Gate},
+    checkpoints::CheckpointSigning,
     commands::{Commands, Repositories},
     config::{Config, Secrets},
     directory::Directory,
@@ -22,10 +22,12 @@ use crate::{
     error::StartError,
     event_types,
     exchange::Exchange,
-    keys::{KeyStore, Rotation},
+    keys::{CheckpointKey, KeyStore, Rotation},
     metrics::Metrics,
+    projections::{Projecting, RunningProjections},
     readiness::{Readiness, StoreProbe},
     replays::Replays,
+    subscriptions::{Following, RetiredKeys},
 };
 
 /// Tells the time.
@@ -85,6 +87,7 @@ pub async fn start_with_clock(
     event_types::check(store.as_ref()).await?;
     let snapshot_keys = secrets.master_key.snapshot_keys()?;
     let keys = Arc::new(KeyStore::open(config.database_url(), secrets.master_key).await?);
+    let CheckpointKey { signer, public } = keys.checkpoint_key(clock()).await?;
     let metrics = Arc::new(Metrics::new()?);
     let directory = Arc::new(Directory::new(Arc::clone(&store), Arc::clone(&metrics)));
     let commands = Arc::new(Commands::new(
@@ -109,28 +112,65 @@ pub async fn start_with_clock(
         commands: Arc::clone(&commands),
         exchange,
         store: Arc::clone(&store),
-        consumers: Arc::new(Consumers::new(
-            Arc::clone(&store),
-            ConsumersOptions::default(),
-        )),
+        consumers: Arc::new(Consumers::new(Arc::clone(&store), consumers_options())),
         projections: Projections::new(Arc::clone(&store), ProjectionOptions::default()),
-        checkpoint_keys: PublicKeys::none(),
-        replays: Replays::new(Arc::clone(&store), PublicKeys::none()),
+        checkpoint_keys: public.clone(),
+        replays: Replays::new(Arc::clone(&store), public),
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(&metrics),
         streams: Streams::new(&config),
         clock: Arc::clone(&clock),
         config,
     });
-    let rotation = Rotation {
-        directory,
-        commands,
-        keys: Arc::clone(&keys),
-        clock,
-        interval: application.config.key_check_interval,
-        propagation: application.config.key_propagation,
+    let projecting = Projecting {
+        projections: application.projections.clone(),
+        metrics: Arc::clone(&metrics),
     };
-    Running::begin(application, rotation, store, keys, port, certificate)
+    let behind = Behind {
+        projections: projecting.begin()?,
+        signing: CheckpointSigning::new(
+            Arc::clone(&store),
+            signer,
+            metrics,
+            application.config.checkpoint_interval,
+        ),
+        following: Following {
+            store: Arc::clone(&store),
+            consumers: Arc::clone(&application.consumers),
+            retired_keys: RetiredKeys {
+                keys: Arc::clone(&keys),
+                directory: Arc::clone(&directory),
+            },
+            readiness: Arc::clone(&application.readiness),
+            metrics: Arc::clone(&application.metrics),
+            clock: Arc::clone(&clock),
+        },
+        rotation: Rotation {
+            directory,
+            commands,
+            keys: Arc::clone(&keys),
+            clock,
+            interval: application.config.key_check_interval,
+            propagation: application.config.key_propagation,
+        },
+    };
+    Running::begin(application, behind, store, keys, port, certificate)
+}
+
+/// What runs behind the calls.
+struct Behind {
+    rotation: Rotation,
+    signing: CheckpointSigning,
+    following: Following,
+    projections: RunningProjections,
+}
+
+fn consumers_options() -> ConsumersOptions {
+    ConsumersOptions {
+        // In a pod, its name.
+        process: std::env::var("HOSTNAME").unwrap_or_else(|_| "central".into()),
+        ..ConsumersOptions::default()
+    }
 }
 
 /// A central that runs.
@@ -148,7 +188,7 @@ pub struct Running {
 impl Running {
     fn begin(
         application: Arc<Application>,
-        rotation: Rotation,
+        behind: Behind,
         store: Arc<dyn EventStore>,
         keys: Arc<KeyStore>,
         port: Port,
@@ -172,7 +212,10 @@ impl Running {
             metrics: Arc::clone(&application.metrics),
         };
         spawn(&mut tasks, probe.run(stop.clone()));
-        spawn(&mut tasks, rotation.run(stop.clone()));
+        spawn(&mut tasks, behind.rotation.run(stop.clone()));
+        spawn(&mut tasks, behind.signing.run(stop.clone()));
+        spawn(&mut tasks, behind.following.run(stop.clone()));
+        spawn(&mut tasks, behind.projections.run(stop.clone()));
         let tls = certificate.map(|(tls, reload)| {
             spawn(
                 &mut tasks,
@@ -246,9 +289,10 @@ impl Running {
         self.application.readiness.drain();
         tokio::time::sleep(notice).await;
         self.application.streams.end();
-        self.handle
-            .graceful_shutdown(Some(grace.saturating_sub(notice)));
-        let served = (&mut self.serving).await;
+        let left = grace.saturating_sub(notice);
+        self.handle.graceful_shutdown(Some(left));
+        let consumers = Arc::clone(&self.application.consumers);
+        let (served, ()) = tokio::join!(&mut self.serving, consumers.shutdown(left));
         let mut outcome = match served {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(StartError::Server(error.to_string())),
@@ -270,6 +314,9 @@ impl Running {
 
     async fn close(&mut self) {
         self.tasks.shutdown().await;
+        // What is left of them when it did not come to a graceful end.
+        let consumers = Arc::clone(&self.application.consumers);
+        consumers.shutdown(Duration::ZERO).await;
         self.keys.close().await;
         self.store.close().await;
     }

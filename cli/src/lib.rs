@@ -42,6 +42,12 @@ pub enum Command {
     Events(admin::events::Options),
     /// Replay events: count or verify them, with progress
     Replay(admin::replay::Options),
+    /// Show which ids were given to whom
+    Allocations(admin::records::AllocationOptions),
+    /// Show the signatures over the events, to keep them elsewhere
+    Checkpoints(admin::records::CheckpointOptions),
+    /// Look after the read models that are built from events
+    Projections(admin::projections::Options),
     /// Look after the subscriptions to events
     Subscriptions(admin::consumers::SubscriptionOptions),
     /// Look after events that handlers gave up
@@ -62,6 +68,9 @@ pub async fn run(cli: Cli) -> Result<(), error::Error> {
         Command::Get(options) => admin::run(options).await,
         Command::Events(options) => admin::events::run(options).await,
         Command::Replay(options) => admin::replay::run(options).await,
+        Command::Allocations(options) => admin::records::allocations(options).await,
+        Command::Checkpoints(options) => admin::records::checkpoints(options).await,
+        Command::Projections(options) => admin::projections::run(options).await,
         Command::Subscriptions(options) => admin::consumers::subscriptions(options).await,
         Command::DeadLetters(options) => admin::consumers::dead_letters(options).await,
         Command::Reference(options) => reference::run(&options),

@@ -8,6 +8,7 @@
 //! nothing, and an allocation is never answered twice (decision 0004).
 
 mod generators;
+mod history;
 mod limits;
 mod observation;
 mod repositories;
@@ -22,7 +23,10 @@ use eventstore::{
 };
 use uuid::Uuid;
 
-pub(crate) use self::repositories::Repositories;
+pub(crate) use self::{
+    history::{StateThen, Until},
+    repositories::Repositories,
+};
 use crate::{
     directory::Directory, error::ServiceError, keys::KeyStore, metrics::Metrics, service::Clock,
 };

@@ -128,6 +128,17 @@ pub struct Config {
     )]
     pub key_check_interval: Duration,
 
+    /// How often each replica signs the ends of the tenants' event chains that have moved, so that
+    /// nobody rewrites what lies before unnoticed.
+    #[arg(
+        long,
+        env = "SIGNET_CHECKPOINT_INTERVAL",
+        default_value = "10m",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub checkpoint_interval: Duration,
+
     /// How long a sync stream may live before the sidecar has to prove itself anew.
     #[arg(
         long,
@@ -229,6 +240,7 @@ impl Config {
         }
         for (flag, value, usual) in [
             ("--key-check-interval", self.key_check_interval, "15s"),
+            ("--checkpoint-interval", self.checkpoint_interval, "10m"),
             ("--stream-max-age", self.stream_max_age, "5m"),
             ("--stream-keepalive", self.stream_keepalive, "15s"),
         ] {

@@ -34,6 +34,7 @@ fn defaults_are_those_of_the_contract() {
         "signet-system/signet-operator"
     );
     assert_eq!(config.key_propagation.as_secs(), 60);
+    assert_eq!(config.checkpoint_interval.as_secs(), 600);
     assert_eq!(config.shutdown_grace.as_secs(), 20);
     assert!(config.validate().is_ok());
 }

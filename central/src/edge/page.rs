@@ -24,13 +24,15 @@ use serde_json::{Map, Value};
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// The paths that every page leads to.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 8] = [
     "tenants",
     "events",
+    "allocations",
     "projections",
     "subscriptions",
     "dead-letters",
     "replays",
+    "checkpoints",
 ];
 
 const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#1a1a1a}\

@@ -2,6 +2,7 @@
 
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// The header a caller may set and always finds in the answer.
@@ -15,24 +16,33 @@ pub(crate) struct RequestId(String);
 
 impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
-        let sane = |text: &&str| {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-            !text.is_empty() && text.len() <= MAX_LENGTH && text.chars().all(allowed)
-        };
         let given = headers
             .get(X_REQUEST_ID)
             .and_then(|value| value.to_str().ok())
-            .filter(sane);
-        Self(given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned))
+            .and_then(Self::parse);
+        given.unwrap_or_else(|| Self(Uuid::new_v4().to_string()))
+    }
+
+    /// One that a caller may give; none if it is not sane.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        let sane = !text.is_empty() && text.len() <= MAX_LENGTH && text.chars().all(allowed);
+        sane.then(|| Self(text.to_owned()))
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As the correlation id of events, when it is a UUID.
-    pub(crate) fn correlation_id(&self) -> Option<Uuid> {
-        Uuid::try_parse(&self.0).ok()
+    /// As the correlation id of events: itself if it is a UUID, else one that is made of it. Stored
+    /// events are found by it, so it must never be made otherwise.
+    pub(crate) fn correlation_id(&self) -> Uuid {
+        Uuid::try_parse(&self.0).unwrap_or_else(|_| {
+            let digest: [u8; 32] = Sha256::digest(self.0.as_bytes()).into();
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&digest[..16]);
+            uuid::Builder::from_custom_bytes(bytes).into_uuid()
+        })
     }
 }
 
@@ -71,5 +81,15 @@ mod tests {
         for value in ["", "a b", "<script>", "\u{e4}", long.as_str()] {
             assert!(Uuid::try_parse(&of(value)).is_ok(), "{value}");
         }
+    }
+
+    #[test]
+    fn every_id_is_a_correlation_id_and_always_the_same() {
+        let correlation = |text: &str| RequestId::parse(text).unwrap().correlation_id();
+        let uuid = Uuid::from_u128(7);
+        assert_eq!(correlation(&uuid.to_string()), uuid);
+        let made = correlation("order-7");
+        assert_eq!(made.to_string(), "df8cf802-27ec-8237-922d-f0ecd88385c5");
+        assert_ne!(made, correlation("order-8"));
     }
 }

@@ -4,9 +4,12 @@
 //! master key, and are written there before the event that announces them, so that no announced key
 //! is ever without its private part.
 
+mod checkpoint;
 mod rotation;
 mod sealing;
 mod store;
 mod table;
 
-pub(crate) use self::{rotation::Rotation, sealing::MasterKey, store::KeyStore};
+pub(crate) use self::{
+    checkpoint::CheckpointKey, rotation::Rotation, sealing::MasterKey, store::KeyStore,
+};

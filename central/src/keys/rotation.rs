@@ -4,7 +4,7 @@
 //! wins. A key signs only after it was published for the propagation time: sidecars acknowledge it
 //! well before, and consumers that poll the JWKS are told to do so more often than that.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
@@ -69,20 +69,17 @@ impl Rotation {
                 }
             }
         }
-        self.forget_retired().await
+        self.forget_retired();
+        Ok(())
     }
 
-    /// Private parts of retired keys go for ever. A retired key id never comes back, so that nothing
-    /// in use can be hit.
-    async fn forget_retired(&self) -> Result<(), ServiceError> {
-        let stored: BTreeSet<(String, String)> = self.keys.ids().await?.into_iter().collect();
-        for (tenant, kid) in stored {
-            let realm = self.directory.realm(&tenant);
-            if realm.is_some_and(|realm| realm.tenant().state.retired.contains(&kid)) {
-                self.keys.remove(&tenant, &kid).await?;
-                tracing::info!(tenant, kid, "forgot the private part of a retired key");
-            }
-        }
-        Ok(())
+    /// Private parts of retired keys are removed from their table by the subscription to those events,
+    /// in one of the replicas; each lets go of what it has opened. A retired key id never comes back, so
+    /// that nothing in use can be hit.
+    fn forget_retired(&self) {
+        self.keys.forget_opened(|tenant, kid| {
+            let realm = self.directory.realm(tenant);
+            realm.is_some_and(|realm| realm.tenant().state.retired.contains(kid))
+        });
     }
 }

@@ -5,20 +5,21 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use eventstore::Transaction;
 use time::OffsetDateTime;
 use token::{Algorithm, PrivateKey};
 
 use super::{
     sealing::{MasterKey, Place},
-    table::{KeyTable, SealedKey},
+    table::{self, KeyTable, SealedKey},
 };
 use crate::error::{ServiceError, StartError};
 
 /// The private signing keys of all tenants.
 #[derive(Debug)]
 pub(crate) struct KeyStore {
-    table: KeyTable,
-    master: MasterKey,
+    pub(super) table: KeyTable,
+    pub(super) master: MasterKey,
     /// The key each tenant signed with last. At most one a tenant, so that memory holds few.
     opened: Mutex<HashMap<String, PrivateKey>>,
 }
@@ -145,16 +146,23 @@ impl KeyStore {
         Ok(key)
     }
 
-    /// Tenant and key id of every stored key.
-    pub(super) async fn ids(&self) -> Result<Vec<(String, String)>, ServiceError> {
-        self.table.ids().await.map_err(unavailable)
+    /// Removes a retired key for ever, with whatever else the transaction does. Gives whether it was
+    /// there.
+    ///
+    /// Other replicas may have it in memory still; see [`KeyStore::forget_opened`].
+    pub(crate) async fn remove(
+        &self,
+        transaction: &mut Transaction,
+        tenant: &str,
+        kid: &str,
+    ) -> Result<bool, sqlx::Error> {
+        Ok(table::remove(transaction, tenant, kid).await? > 0)
     }
 
-    /// Forgets a retired key for ever.
-    pub(super) async fn remove(&self, tenant: &str, kid: &str) -> Result<(), ServiceError> {
+    /// Lets go of opened keys that are retired, by tenant and key id.
+    pub(super) fn forget_opened(&self, is_retired: impl Fn(&str, &str) -> bool) {
         self.opened()
-            .retain(|owner, key| owner != tenant || key.kid() != kid);
-        self.table.remove(tenant, kid).await.map_err(unavailable)
+            .retain(|tenant, key| !is_retired(tenant, key.kid()));
     }
 
     /// Gives the connections back.
@@ -264,24 +272,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_retired_key_is_gone() {
+    async fn a_retired_key_is_held_in_memory_no_more() {
         let store = KeyStore::open("sqlite::memory:", master(1)).await.unwrap();
-        store
-            .make("acme", "2026-11-a", Algorithm::EdDsa, NOW)
-            .await
-            .unwrap();
-        store
-            .open_key("acme", "2026-11-a", Algorithm::EdDsa)
-            .await
-            .unwrap();
+        for tenant in ["acme", "bank"] {
+            let (kid, algorithm) = ("2026-11-a", Algorithm::EdDsa);
+            store.make(tenant, kid, algorithm, NOW).await.unwrap();
+            store.open_key(tenant, kid, algorithm).await.unwrap();
+        }
 
-        store.remove("acme", "2026-11-a").await.unwrap();
+        store.forget_opened(|tenant, kid| (tenant, kid) == ("acme", "2026-11-a"));
 
-        assert!(
-            store
-                .open_key("acme", "2026-11-a", Algorithm::EdDsa)
-                .await
-                .is_err()
-        );
+        assert_eq!(store.opened().keys().collect::<Vec<_>>(), ["bank"]);
     }
 }

@@ -1,7 +1,8 @@
-//! The table of sealed private keys, on SQLite and PostgreSQL, beside the events.
+//! The tables of sealed private keys, on SQLite and PostgreSQL, beside the events.
 
 use std::{str::FromStr as _, time::Duration};
 
+use eventstore::Transaction;
 use sqlx::{
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
@@ -14,7 +15,7 @@ use super::sealing::Place;
 const MIGRATIONS_TABLE: &str = "central_migrations";
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The table, over a small pool of its own.
+/// The tables, over a small pool of its own.
 #[derive(Debug)]
 pub(super) enum KeyTable {
     Sqlite(SqlitePool),
@@ -27,6 +28,15 @@ pub(super) struct SealedKey {
     pub(super) tenant: String,
     pub(super) kid: String,
     pub(super) algorithm: String,
+    pub(super) master_key_id: String,
+    pub(super) sealed: Vec<u8>,
+}
+
+/// A key for checkpoints, as it lies in its table.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(super) struct SealedCheckpointKey {
+    pub(super) generation: i64,
+    pub(super) key_id: String,
     pub(super) master_key_id: String,
     pub(super) sealed: Vec<u8>,
 }
@@ -52,9 +62,12 @@ impl KeyTable {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .connect_with(options)
                 .await?;
+            // Two that start at once on a new file: the second waits for the first.
+            let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
             migrations(sqlx::migrate!("migrations/sqlite"))
-                .run(&pool)
+                .run(&mut transaction)
                 .await?;
+            transaction.commit().await?;
             Ok(Self::Sqlite(pool))
         } else {
             let pool = PgPoolOptions::new()
@@ -141,21 +154,33 @@ impl KeyTable {
         }
     }
 
-    /// Removes a key for ever, whatever its algorithm.
-    pub(super) async fn remove(&self, tenant: &str, kid: &str) -> Result<(), sqlx::Error> {
-        const DELETE: &str = "DELETE FROM central_signing_keys WHERE tenant = $1 AND kid = $2";
+    /// Stores a key for checkpoints unless there is one of its generation.
+    pub(super) async fn insert_checkpoint_key(
+        &self,
+        row: &SealedCheckpointKey,
+        now: OffsetDateTime,
+    ) -> Result<(), sqlx::Error> {
+        const INSERT: &str = "INSERT INTO central_checkpoint_keys \
+             (generation, key_id, master_key_id, sealed, created_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (generation) DO NOTHING";
         match self {
             Self::Sqlite(pool) => {
-                sqlx::query(DELETE)
-                    .bind(tenant)
-                    .bind(kid)
+                sqlx::query(INSERT)
+                    .bind(row.generation)
+                    .bind(&row.key_id)
+                    .bind(&row.master_key_id)
+                    .bind(&row.sealed)
+                    .bind(now)
                     .execute(pool)
                     .await?;
             }
             Self::Postgres(pool) => {
-                sqlx::query(DELETE)
-                    .bind(tenant)
-                    .bind(kid)
+                sqlx::query(INSERT)
+                    .bind(row.generation)
+                    .bind(&row.key_id)
+                    .bind(&row.master_key_id)
+                    .bind(&row.sealed)
+                    .bind(now)
                     .execute(pool)
                     .await?;
             }
@@ -163,9 +188,10 @@ impl KeyTable {
         Ok(())
     }
 
-    /// Tenant and key id of every row.
-    pub(super) async fn ids(&self) -> Result<Vec<(String, String)>, sqlx::Error> {
-        const SELECT: &str = "SELECT tenant, kid FROM central_signing_keys";
+    /// All keys for checkpoints, the newest last.
+    pub(super) async fn checkpoint_keys(&self) -> Result<Vec<SealedCheckpointKey>, sqlx::Error> {
+        const SELECT: &str = "SELECT generation, key_id, master_key_id, sealed \
+             FROM central_checkpoint_keys ORDER BY generation";
         match self {
             Self::Sqlite(pool) => sqlx::query_as(SELECT).fetch_all(pool).await,
             Self::Postgres(pool) => sqlx::query_as(SELECT).fetch_all(pool).await,
@@ -193,8 +219,31 @@ impl KeyTable {
     }
 }
 
+/// Removes a key for ever, whatever its algorithm, with whatever else the transaction does; gives the
+/// number of rows.
+pub(super) async fn remove(
+    transaction: &mut Transaction,
+    tenant: &str,
+    kid: &str,
+) -> Result<u64, sqlx::Error> {
+    const DELETE: &str = "DELETE FROM central_signing_keys WHERE tenant = $1 AND kid = $2";
+    if let Some(connection) = transaction.postgres() {
+        let delete = sqlx::query(DELETE).bind(tenant).bind(kid);
+        return Ok(delete.execute(connection).await?.rows_affected());
+    }
+    let Some(connection) = transaction.sqlite() else {
+        return Err(sqlx::Error::Protocol(
+            "a transaction of no known database".into(),
+        ));
+    };
+    let delete = sqlx::query(DELETE).bind(tenant).bind(kid);
+    Ok(delete.execute(connection).await?.rows_affected())
+}
+
 /// Keeps our record of migrations apart from the event store's in the same database.
 fn migrations(mut migrator: Migrator) -> Migrator {
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    // A release may be rolled back over a newer schema: migrations only add.
+    migrator.set_ignore_missing(true);
     migrator
 }

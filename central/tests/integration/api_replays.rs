@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::support::{
     Central, Database,
@@ -108,12 +107,9 @@ async fn a_tampered_event_is_named(database: Database) {
     );
     assert_eq!(sound["result"]["report"]["events"], 10);
 
-    execute(
-        &database,
-        "UPDATE events SET event_type = 'RoleForged' \
-         WHERE tenant = 'acme' AND event_type = 'RoleDeclared'",
-    )
-    .await;
+    let forge = "UPDATE events SET event_type = 'RoleForged' \
+         WHERE tenant = 'acme' AND event_type = 'RoleDeclared'";
+    assert_eq!(database.execute(forge).await, 1);
 
     let all = replay(&central, REPLAYS, verify.clone()).await;
     assert_eq!(all["state"], "done");
@@ -261,22 +257,5 @@ async fn a_tenant_sees_and_cancels_its_own_replays_only() {
             let answer = central.call(&token, method, &path, None).await;
             assert_eq!((answer.status, answer.code()), (404, "SIGNET-CENTRAL-0030"));
         }
-    }
-}
-
-/// Past the store.
-async fn execute(database: &Database, statement: &'static str) {
-    if database.url.starts_with("sqlite:") {
-        let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
-        sqlx::query(statement)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    } else {
-        let mut connection = PgConnection::connect(&database.url).await.unwrap();
-        sqlx::query(statement)
-            .execute(&mut connection)
-            .await
-            .unwrap();
     }
 }

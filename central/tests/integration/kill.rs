@@ -2,9 +2,6 @@
 //! that was given is missing from the record.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,66 +9,18 @@ use std::{
     time::Duration,
 };
 
-use protocol::v1::{AllocateRangeRequest, sync_client::SyncClient};
-use serde_json::{Value, json};
-
 use crate::support::{
-    Central, Database, Secrets,
-    central::{CHECKOUT, OPERATOR},
+    Central, Database, Process, Secrets,
+    central::CHECKOUT,
     clients::{assert_disjoint, range},
     on_each_store, with_bearer,
 };
+use protocol::v1::{AllocateRangeRequest, sync_client::SyncClient};
 
 const KILLS: u64 = 6;
 const CLIENTS: usize = 4;
 
 on_each_store!(nothing_is_given_twice_whenever_it_is_killed);
-
-/// The real program.
-struct Process {
-    child: Child,
-    url: String,
-}
-
-impl Process {
-    fn start(secrets: &Secrets, database: &Database) -> Self {
-        let callers = secrets.path("callers.json");
-        let checkout = json!({ "workload": {
-            "namespace": "shop", "serviceAccount": "checkout", "pod": "checkout-1", "podUid": "u"
-        } });
-        fs::write(
-            &callers,
-            json!({ (OPERATOR): "operator", (CHECKOUT): checkout }).to_string(),
-        )
-        .unwrap();
-        let flags = secrets.flags(database, &["--static-callers", &callers]);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_signet-central"))
-            .args(&flags[1..])
-            .env_remove("SIGNET_LOG")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("it ended at its start").unwrap();
-            let line: Value = serde_json::from_str(&line).expect("a log line is JSON");
-            if line["message"] == "listening" {
-                break line["address"].as_str().unwrap().to_owned();
-            }
-        };
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            child,
-            url: format!("http://{address}"),
-        }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 /// Allocates until it is told to stop or central is gone.
 async fn allocate(url: String, given: Arc<Mutex<Vec<(u64, u64)>>>, stop: Arc<AtomicBool>) {

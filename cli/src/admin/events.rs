@@ -91,8 +91,8 @@ struct Filter {
     /// Only the stream with this id
     #[arg(long)]
     stream_id: Option<String>,
-    /// Only what the request with this correlation id caused
-    #[arg(long, value_name = "UUID")]
+    /// Only what the request with this id (x-request-id) caused
+    #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
 }
 

@@ -4,6 +4,8 @@ mod client;
 pub mod consumers;
 pub mod events;
 mod path;
+pub mod projections;
+pub mod records;
 pub mod replay;
 mod table;
 

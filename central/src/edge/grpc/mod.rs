@@ -130,6 +130,6 @@ fn origin<T>(request: &tonic::Request<T>, actor: String) -> Origin {
     let id = request.extensions().get::<RequestId>();
     Origin {
         actor,
-        correlation_id: id.and_then(RequestId::correlation_id),
+        correlation_id: id.map(RequestId::correlation_id),
     }
 }

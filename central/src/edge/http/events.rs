@@ -13,7 +13,10 @@ use super::{
     place::Place,
     views,
 };
-use crate::{edge::Application, error::ServiceError};
+use crate::{
+    edge::{Application, request_id::RequestId},
+    error::ServiceError,
+};
 
 type Answer = Result<Json<Value>, ServiceError>;
 
@@ -27,7 +30,8 @@ pub(super) struct Asked {
     /// One or more, with commas between.
     #[serde(rename = "type")]
     types: Option<String>,
-    correlation_id: Option<Uuid>,
+    /// As the request had it in `x-request-id`.
+    correlation_id: Option<String>,
     from: Option<String>,
     until: Option<String>,
     after: Option<u64>,
@@ -48,13 +52,25 @@ impl Asked {
             recorded_until: moment("until", self.until.as_deref())?,
             stream_type: self.stream_type,
             stream_id: self.stream_id,
-            correlation_id: self.correlation_id,
+            correlation_id: self
+                .correlation_id
+                .as_deref()
+                .map(correlation)
+                .transpose()?,
             after: self.after.map(Position),
             at_most: self.before.map(|before| Position(before.saturating_sub(1))),
             limit: page_length(self.limit, EventQuery::MAX_LIMIT)?,
             direction: self.direction,
         })
     }
+}
+
+/// Of events that were caused by a request, by the id of the request.
+fn correlation(text: &str) -> Result<Uuid, ServiceError> {
+    let id = RequestId::parse(text);
+    let wrong = "give the id of a request, as it was in x-request-id, or of its events";
+    let id = id.ok_or_else(|| invalid("correlation_id", wrong))?;
+    Ok(id.correlation_id())
 }
 
 /// The tenant of the path, or the one that is given where the path has none.

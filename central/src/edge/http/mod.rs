@@ -5,6 +5,7 @@
 //! that tenant whose roles allow it.
 
 mod administration;
+mod allocations;
 mod checkpoints;
 mod dead_letters;
 mod discovery;
@@ -15,6 +16,7 @@ mod place;
 mod projections;
 mod replays;
 mod scope;
+mod states;
 mod subscriptions;
 mod token_endpoint;
 mod views;
@@ -55,6 +57,7 @@ pub(super) fn router(application: Arc<Application>) -> Router {
         .route_layer(current.clone());
     let administration = Router::new()
         .route("/api/v1/tenants", get(administration::tenants))
+        .route("/api/v1/allocations", get(allocations::list))
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/events/{position}", get(events::one))
         .route("/api/v1/replays", get(replays::list).post(replays::start))
@@ -131,6 +134,10 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
             read("signet/keys", get(administration::keys)),
         ),
         (
+            "/api/v1/tenants/{tenant}/allocations",
+            read("signet/allocations", get(allocations::list)),
+        ),
+        (
             "/api/v1/tenants/{tenant}/events",
             read("signet/events", get(events::list)),
         ),
@@ -141,6 +148,10 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
         (
             "/api/v1/tenants/{tenant}/streams/{type}/{*id}",
             read("signet/events", get(events::stream)),
+        ),
+        (
+            "/api/v1/tenants/{tenant}/states/{type}/{*id}",
+            read("signet/events", get(states::one)),
         ),
         (
             "/api/v1/tenants/{tenant}/replays",

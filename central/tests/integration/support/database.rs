@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
 /// A database, as central is told of it.
 #[derive(Clone)]
@@ -48,6 +48,44 @@ impl Database {
             url,
             kind: Kind::Postgres { server, name },
         })
+    }
+
+    /// Whether it is a file.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.kind, Kind::Sqlite { .. })
+    }
+
+    /// Runs a statement past the store; how many rows it was about.
+    pub(crate) async fn execute(&self, statement: &'static str) -> u64 {
+        if self.is_sqlite() {
+            let query = sqlx::query(statement);
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            return query
+                .execute(&mut connection)
+                .await
+                .unwrap()
+                .rows_affected();
+        }
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let query = sqlx::query(statement);
+        query
+            .execute(&mut connection)
+            .await
+            .unwrap()
+            .rows_affected()
+    }
+
+    /// The ids of a tenant's keys whose private parts are stored.
+    pub(crate) async fn stored_keys(&self, tenant: &str) -> Vec<String> {
+        const SELECT: &str = "SELECT kid FROM central_signing_keys WHERE tenant = $1 ORDER BY kid";
+        if self.is_sqlite() {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            let select = sqlx::query_scalar(SELECT).bind(tenant);
+            return select.fetch_all(&mut connection).await.unwrap();
+        }
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let select = sqlx::query_scalar(SELECT).bind(tenant);
+        select.fetch_all(&mut connection).await.unwrap()
     }
 
     /// Takes the database away; a file goes by itself.

@@ -3,12 +3,14 @@
 pub(crate) mod central;
 pub(crate) mod clients;
 pub(crate) mod database;
+pub(crate) mod process;
 pub(crate) mod samples;
 
 pub(crate) use self::{
     central::{Central, Secrets},
     clients::{Answer, eventually, with_bearer},
     database::Database,
+    process::Process,
 };
 
 /// Makes a test for each store out of `async fn name(database: Database)`.

@@ -1,0 +1,215 @@
+//! An event that its handler gave up is handled again when the cause is mended, or given up for good:
+//! through the API, by central's own handler of retired keys.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use eventstore::{
+    RecordedEvent,
+    consumer::{
+        ConsumerOptions, Consumers, ConsumersOptions, Delivery, EventFilter, Handler, HandlerError,
+    },
+};
+use protocol::v1::{DeleteTenantRequest, DeletionPolicy};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Answer, Central, Database, Secrets,
+    central::{ADMINISTRATOR, OPERATOR},
+    eventually, on_each_store, with_bearer,
+};
+
+on_each_store!(
+    what_is_mended_is_replayed_and_what_is_not_stays,
+    all_that_fit_are_replayed_at_once,
+);
+
+const SUBSCRIPTION: &str = "retired-keys";
+const DEAD_LETTERS: &str = "/api/v1/dead-letters";
+
+/// Gives every event up.
+struct Refuses;
+
+#[async_trait]
+impl Handler for Refuses {
+    async fn handle(&self, _: &[RecordedEvent]) -> Result<(), HandlerError> {
+        Err(HandlerError::permanent("it makes no sense"))
+    }
+}
+
+/// Has the database refuse to delete keys, whoever asks.
+async fn break_table(database: &Database) {
+    if database.is_sqlite() {
+        let refuse = "CREATE TRIGGER refuse BEFORE DELETE ON central_signing_keys \
+             BEGIN SELECT RAISE(ABORT, 'keys are kept'); END";
+        database.execute(refuse).await;
+        return;
+    }
+    let function = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql \
+         AS $$ BEGIN RAISE EXCEPTION 'keys are kept'; END $$";
+    database.execute(function).await;
+    let refuse = "CREATE TRIGGER refuse BEFORE DELETE ON central_signing_keys \
+         FOR EACH ROW EXECUTE FUNCTION refuse()";
+    database.execute(refuse).await;
+}
+
+async fn mend_table(database: &Database) {
+    let mend = match database.is_sqlite() {
+        true => "DROP TRIGGER refuse",
+        false => "DROP TRIGGER refuse ON central_signing_keys",
+    };
+    database.execute(mend).await;
+}
+
+/// A central on a broken table whose closed tenants acme and bank have their keys still, and the events
+/// of their closing as dead letters: they were given up by a process that is gone.
+async fn with_dead_letters(database: &Database) -> Central {
+    let secrets = Secrets::new();
+    let before = Central::start(&secrets, database, &[]).await;
+    before.furnish().await;
+    break_table(database).await;
+    let mut provision = before.provision().await;
+    for name in ["acme", "bank"] {
+        let close = DeleteTenantRequest {
+            name: name.into(),
+            deletion_policy: DeletionPolicy::Delete.into(),
+        };
+        let closed = provision.delete_tenant(with_bearer(OPERATOR, close)).await;
+        closed.unwrap();
+    }
+    before.running.stop().await.unwrap();
+
+    let options = eventstore::Options::default();
+    let store = eventstore::open(&database.url, options).await.unwrap();
+    let consumers = Consumers::new(Arc::clone(&store), ConsumersOptions::default());
+    let options = ConsumerOptions {
+        filter: EventFilter {
+            event_types: vec!["TenantKeyRetired".into(), "TenantClosed".into()],
+            ..EventFilter::default()
+        },
+        ..ConsumerOptions::new(SUBSCRIPTION)
+    };
+    let started = consumers.start(options, Delivery::at_least_once(Refuses));
+    started.await.unwrap();
+    eventually("both are given up", async || {
+        let statistics = consumers.statistics();
+        statistics.iter().map(|one| one.dead_lettered).sum::<u64>() == 2
+    })
+    .await;
+    consumers.shutdown(Duration::from_secs(5)).await;
+    store.close().await;
+
+    let central = Central::start(&secrets, database, &[]).await;
+    eventually("the subscription runs here", async || {
+        let path = format!("/api/v1/subscriptions/{SUBSCRIPTION}");
+        let here = central.ask(&path).await.body["this_replica"].clone();
+        !here["partitions"].is_null()
+    })
+    .await;
+    central
+}
+
+/// The id of a tenant's only dead letter.
+async fn letter_of(central: &Central, tenant: &str) -> String {
+    let path = format!("/api/v1/tenants/{tenant}/dead-letters");
+    let ids = central.ask(&path).await.all("dead_letters", "id");
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    ids[0].as_str().unwrap().to_owned()
+}
+
+async fn call(central: &Central, method: &str, path: &str) -> Answer {
+    let path = format!("{DEAD_LETTERS}{path}");
+    central.call(ADMINISTRATOR, method, &path, None).await
+}
+
+/// The tenants of all that are left.
+async fn left(central: &Central) -> Vec<Value> {
+    let all = central.ask(DEAD_LETTERS).await;
+    assert_eq!(all.body["end"], true);
+    all.all("dead_letters", "tenant")
+}
+
+async fn what_is_mended_is_replayed_and_what_is_not_stays(database: Database) {
+    let central = with_dead_letters(&database).await;
+    assert_eq!(left(&central).await, ["acme", "bank"]);
+    let (acme, bank) = (
+        letter_of(&central, "acme").await,
+        letter_of(&central, "bank").await,
+    );
+
+    // What failed fails again, and says why.
+    let failed = call(&central, "POST", &format!("/{acme}/replay")).await;
+    assert_eq!((failed.status, failed.code()), (409, "SIGNET-CENTRAL-0031"));
+    assert!(
+        failed.message().contains("keys are kept"),
+        "{}",
+        failed.message()
+    );
+    let kept = central.ask(DEAD_LETTERS).await.body["dead_letters"][0].clone();
+    assert_eq!(kept["attempts"], 2, "{kept}");
+    assert!(kept["error"].as_str().unwrap().contains("keys are kept"));
+    assert_eq!(database.stored_keys("acme").await.len(), 1);
+
+    mend_table(&database).await;
+    let replayed = call(&central, "POST", &format!("/{acme}/replay")).await;
+    assert_eq!(
+        (replayed.status, &replayed.body),
+        (200, &json!({ "replayed": acme }))
+    );
+
+    // Its effect is there when that is answered, and of nothing else.
+    assert!(database.stored_keys("acme").await.is_empty());
+    assert_eq!(database.stored_keys("bank").await.len(), 1);
+    assert_eq!(left(&central).await, ["bank"]);
+    let again = call(&central, "POST", &format!("/{acme}/replay")).await;
+    assert_eq!(again.status, 404);
+
+    // The other one is given up for good: nobody handles it any more.
+    let dropped = call(&central, "DELETE", &format!("/{bank}")).await;
+    assert_eq!(
+        (dropped.status, &dropped.body),
+        (200, &json!({ "dropped": bank }))
+    );
+    assert!(left(&central).await.is_empty());
+    let none = call(&central, "POST", "/replay").await;
+    assert_eq!(
+        none.body,
+        json!({ "handled": 0, "failed": 0, "skipped": 0 })
+    );
+    assert_eq!(database.stored_keys("bank").await.len(), 1);
+    let subscription = format!("/api/v1/subscriptions/{SUBSCRIPTION}");
+    assert_eq!(central.ask(&subscription).await.body["dead_letters"], 0);
+}
+
+async fn all_that_fit_are_replayed_at_once(database: Database) {
+    let central = with_dead_letters(&database).await;
+
+    let failed = call(&central, "POST", "/replay").await;
+    assert_eq!(
+        failed.body,
+        json!({ "handled": 0, "failed": 2, "skipped": 0 })
+    );
+    mend_table(&database).await;
+    let of_bank = call(&central, "POST", "/replay?tenant=bank").await;
+    assert_eq!(
+        of_bank.body,
+        json!({ "handled": 1, "failed": 0, "skipped": 0 })
+    );
+    assert_eq!(left(&central).await, ["acme"]);
+    assert_eq!(database.stored_keys("acme").await.len(), 1);
+    let rest = call(
+        &central,
+        "POST",
+        &format!("/replay?subscription={SUBSCRIPTION}"),
+    )
+    .await;
+    assert_eq!(
+        rest.body,
+        json!({ "handled": 1, "failed": 0, "skipped": 0 })
+    );
+
+    assert!(left(&central).await.is_empty());
+    for tenant in ["acme", "bank"] {
+        assert!(database.stored_keys(tenant).await.is_empty(), "{tenant}");
+    }
+}
