@@ -22,13 +22,14 @@ const SQLITE_BUSY: i32 = 5;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 
-/// Versions of the streams of a JSON list.
+/// Versions of the streams of a JSON list, with their places in it; one row, for each row wakes the task
+/// that waits for it.
 const VERSIONS: &str = "\
-    SELECT wanted.key, (SELECT stream_version FROM events \
+    SELECT json_group_array(json_array(wanted.key, (SELECT stream_version FROM events \
       WHERE tenant = wanted.value ->> 0 AND stream_type = wanted.value ->> 1 \
         AND stream_id = wanted.value ->> 2 \
-      ORDER BY stream_version DESC LIMIT 1) AS stream_version \
-    FROM json_each(?1) AS wanted WHERE stream_version IS NOT NULL";
+      ORDER BY stream_version DESC LIMIT 1))) \
+    FROM json_each(?1) AS wanted";
 
 /// Those events of a JSON list of ids that are in use.
 const KNOWN: &str = "\
@@ -152,19 +153,17 @@ async fn versions(
             ]
         })
         .collect();
-    let rows = sqlx::query(VERSIONS)
+    let row = sqlx::query(VERSIONS)
         .bind(json(&keys)?)
-        .fetch_all(connection)
+        .fetch_one(connection)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let (index, version): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            Ok((
-                streams[index.unsigned_abs() as usize].clone(),
-                version.unsigned_abs(),
-            ))
-        })
-        .collect()
+    let found: Vec<(usize, Option<u64>)> =
+        serde_json::from_str(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let found = found.into_iter().filter_map(|(index, version)| {
+        let stream = streams.get(index)?;
+        Some(((*stream).clone(), version?))
+    });
+    Ok(found.collect())
 }
 
 async fn known(
