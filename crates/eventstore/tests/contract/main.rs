@@ -48,6 +48,5 @@ mod replica;
 mod samples;
 mod server;
 mod snapshot;
-mod standby;
 mod subscribe;
 mod wire;
