@@ -14,7 +14,10 @@ use super::stage::{
 };
 use crate::database::{Database, PATIENCE, postgres_only};
 
-postgres_only!(a_transaction_that_waited_long_does_not_think_its_lease_valid);
+postgres_only!(
+    a_transaction_that_waited_long_does_not_think_its_lease_valid,
+    who_joins_while_others_go_on_is_not_ahead_of_the_store,
+);
 
 // "A lease judged by the database's now()", which is the time when the transaction began: the lease was
 // good then, and another's when the wait for the row ended.
@@ -46,14 +49,7 @@ async fn a_transaction_that_waited_long_does_not_think_its_lease_valid(database:
         .await;
 
     append(&*store, 1, 1).await;
-    let mut onlooker = database.connect().await;
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND wait_event_type = 'Lock'";
-    let began = Instant::now();
-    while onlooker.number(waiting).await == 0 {
-        assert!(began.elapsed() < PATIENCE, "nobody waits for the partition");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_somebody_waits(&database).await;
     thief.execute("COMMIT").await;
     let consumers_seen = &consumers;
     until("the loss", || async move {
@@ -65,6 +61,42 @@ async fn a_transaction_that_waited_long_does_not_think_its_lease_valid(database:
     let partition = status(&store).await.partitions.remove(0);
     assert_eq!(partition.position, Position::START);
     assert_eq!(partition.owner.as_deref(), Some("thief"));
+}
+
+async fn until_somebody_waits(database: &Database) {
+    let mut onlooker = database.connect().await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND wait_event_type = 'Lock'";
+    let began = Instant::now();
+    while onlooker.number(waiting).await == 0 {
+        assert!(began.elapsed() < PATIENCE, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+// It looked at the end of the store before others appended and handled more, and at their checkpoints
+// after that.
+async fn who_joins_while_others_go_on_is_not_ahead_of_the_store(database: Arc<Database>) {
+    let store = database.open().await;
+    append(&*store, 1, 5).await;
+    let log = Arc::new(Log::default());
+    let (others, joining) = (consumers(&store), Arc::new(consumers(&store)));
+    let delivery = Delivery::at_least_once(logging(&log));
+    others.start(options(), delivery.clone()).await.unwrap();
+    until_all_at(&store, Position(5)).await;
+    let mut outside = database.connect().await;
+    outside
+        .execute("BEGIN; LOCK TABLE event_subscriptions IN EXCLUSIVE MODE")
+        .await;
+    let join = Arc::clone(&joining);
+    let join = tokio::spawn(async move { join.start(options(), delivery).await });
+    until_somebody_waits(&database).await;
+
+    append(&*store, 1, 5).await;
+    until_all_at(&store, Position(10)).await;
+    outside.execute("COMMIT").await;
+
+    join.await.unwrap().unwrap();
 }
 
 /// By how many seconds the clock of the test below is off.
