@@ -190,7 +190,19 @@ impl Reader {
 
 /// Reads a row of [`columns!`].
 pub(crate) fn recorded(row: &Row) -> Result<RecordedEvent, ReadError> {
-    raw_here(row).map_err(read_error)?.into_recorded()
+    let raw = raw_here(row).map_err(|error| unreadable(row, error))?;
+    raw.into_recorded()
+}
+
+/// What a row of [`columns!`] that cannot be read is, with its position if that can be.
+fn unreadable(row: &Row, error: sqlx::Error) -> ReadError {
+    match (read_error(error), row.int(1)) {
+        (ReadError::Corrupt { message, .. }, Ok(position)) => ReadError::Corrupt {
+            position: Position(position.unsigned_abs()),
+            message,
+        },
+        (error, _) => error,
+    }
 }
 
 /// Position of the event in a row of [`columns!`].
