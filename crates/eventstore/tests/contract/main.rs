@@ -30,6 +30,7 @@ mod input;
 mod integrity;
 mod kill;
 mod lane;
+mod large;
 mod load;
 mod migration;
 mod model;
