@@ -3,4 +3,4 @@ ALTER TABLE event_dead_letters ADD COLUMN held_behind bigint;
 
 -- The dead letters of a stream, in order.
 CREATE INDEX event_dead_letters_stream
-    ON event_dead_letters (subscription, partition, stream_id, position);
+    ON event_dead_letters (subscription, stream_id, position);

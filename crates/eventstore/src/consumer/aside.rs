@@ -71,7 +71,7 @@ pub(super) async fn put(
         }
         Reason::Waits { since } => {
             let (stream, before) = (&event.stream, event.position);
-            let first = first(&mut session, subscription, partition, stream, before).await?;
+            let first = first(&mut session, subscription, stream, before).await?;
             let Some(behind) = first else {
                 return transaction.rollback().await.map(|()| Put::Free);
             };
@@ -119,19 +119,17 @@ pub(super) async fn put(
 pub(super) async fn first(
     session: &mut Session<'_>,
     subscription: &str,
-    partition: u32,
     stream: &StreamKey,
     before: Position,
 ) -> Result<Option<Position>, sqlx::Error> {
     let row = session
         .fetch_one(
             "SELECT position FROM event_dead_letters \
-             WHERE subscription = $1 AND partition = $2 AND stream_id = $3 AND position < $4 \
-               AND tenant = $5 AND stream_type = $6 \
+             WHERE subscription = $1 AND stream_id = $2 AND position < $3 \
+               AND tenant = $4 AND stream_type = $5 \
              ORDER BY position LIMIT 1",
             arguments![
                 subscription,
-                i64::from(partition),
                 stream.stream_id.as_str(),
                 before.0,
                 stream.tenant.as_str(),
@@ -147,19 +145,17 @@ pub(super) async fn first(
 pub(super) async fn next(
     database: &Database,
     subscription: &str,
-    partition: u32,
     stream: &StreamKey,
     after: Position,
 ) -> Result<Option<(Position, bool)>, sqlx::Error> {
     let rows = database
         .fetch(
             "SELECT position, held_behind FROM event_dead_letters \
-             WHERE subscription = $1 AND partition = $2 AND stream_id = $3 AND position > $4 \
-               AND tenant = $5 AND stream_type = $6 \
+             WHERE subscription = $1 AND stream_id = $2 AND position > $3 \
+               AND tenant = $4 AND stream_type = $5 \
              ORDER BY position LIMIT 1",
             arguments![
                 subscription,
-                i64::from(partition),
                 stream.stream_id.as_str(),
                 after.0,
                 stream.tenant.as_str(),
@@ -190,7 +186,7 @@ pub(super) async fn hold_partition(
 /// What a worker knows of the streams of its partition that have dead letters.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    /// Surely none; only the worker itself adds the first one.
+    /// Surely none; only the worker itself adds the first one of its streams.
     is_clear: bool,
     of_batch: HashSet<StreamKey>,
 }
@@ -200,23 +196,21 @@ impl Streams {
     pub(super) async fn look(
         &mut self,
         running: &Running,
-        partition: u32,
         batch: &[RecordedEvent],
     ) -> Result<(), sqlx::Error> {
         const OF_THESE: [&str; 2] = [
-            "SELECT s FROM unnest($3) AS s WHERE EXISTS (SELECT 1 FROM event_dead_letters \
-               WHERE subscription = $1 AND partition = $2 AND stream_id = s)",
-            "SELECT s.value FROM json_each($3) AS s WHERE EXISTS (SELECT 1 FROM event_dead_letters \
-               WHERE subscription = $1 AND partition = $2 AND stream_id = s.value)",
+            "SELECT s FROM unnest($2) AS s WHERE EXISTS (SELECT 1 FROM event_dead_letters \
+               WHERE subscription = $1 AND stream_id = s)",
+            "SELECT s.value FROM json_each($2) AS s WHERE EXISTS (SELECT 1 FROM event_dead_letters \
+               WHERE subscription = $1 AND stream_id = s.value)",
         ];
-        const ANY: &str = "SELECT position FROM event_dead_letters \
-            WHERE subscription = $1 AND partition = $2 LIMIT 1";
+        const ANY: &str = "SELECT position FROM event_dead_letters WHERE subscription = $1 LIMIT 1";
         self.of_batch.clear();
         if self.is_clear {
             return Ok(());
         }
         let (database, subscription) = (&running.database, running.options.name.as_str());
-        let known = arguments![subscription, i64::from(partition)];
+        let known = arguments![subscription];
         let ids: HashSet<&str> = batch
             .iter()
             .map(|event| event.stream.stream_id.as_str())

@@ -19,7 +19,7 @@ const MAX_PAGE: usize = 1000;
 pub struct DeadLetter {
     /// Whose handler failed.
     pub subscription: String,
-    /// Partition of the event.
+    /// Partition that the event was in when it was given up.
     pub partition: u32,
     /// Position of the event.
     pub position: Position,
@@ -218,7 +218,7 @@ impl Claim<'_> {
     ) -> Result<Option<Position>, sqlx::Error> {
         let first = "SELECT min(other.position) \
             FROM event_dead_letters own JOIN event_dead_letters other \
-              ON other.subscription = own.subscription AND other.partition = own.partition \
+              ON other.subscription = own.subscription \
                 AND other.stream_id = own.stream_id AND other.position < own.position \
             WHERE own.subscription = $1 AND own.position = $2 AND own.held_behind IS NOT NULL \
               AND other.tenant = $3 AND other.stream_type = $4";

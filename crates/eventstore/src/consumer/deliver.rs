@@ -68,8 +68,7 @@ impl Worker {
     }
 
     async fn look_for_dead_letters(&mut self, batch: &[RecordedEvent]) -> Result<(), Ended> {
-        let partition = self.holding.partition;
-        while let Err(error) = self.streams.look(&self.running, partition, batch).await {
+        while let Err(error) = self.streams.look(&self.running, batch).await {
             self.database_failed(&error.to_string()).await?;
         }
         Ok(())

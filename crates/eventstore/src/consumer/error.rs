@@ -19,7 +19,7 @@ pub enum ConsumerError {
     /// The subscription exists with another number of partitions, and its checkpoints rest on it.
     #[error(
         "subscription {subscription} is divided into {stored} partitions, not {asked}; \
-         ask for {stored}, or remove it and start anew behind its smallest checkpoint"
+         ask for {stored}, or pause it, let it be repartitioned, and resume it"
     )]
     PartitionsChanged {
         /// Its name.

@@ -71,6 +71,7 @@ mod options;
 mod pages;
 mod rate;
 mod registration;
+mod repartition;
 mod replay;
 mod running;
 mod set;

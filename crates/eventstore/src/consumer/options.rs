@@ -8,7 +8,7 @@ use super::error::ConsumerError;
 use crate::event::{Position, RecordedEvent};
 
 /// Most partitions that a subscription may have; each is a task and a row.
-const MAX_PARTITIONS: u32 = 256;
+pub(super) const MAX_PARTITIONS: u32 = 256;
 const MAX_NAME_BYTES: usize = 128;
 const MAX_BATCH: usize = 10_000;
 
@@ -88,7 +88,9 @@ pub struct ConsumerOptions {
     /// Events handed to the handler at once, at most.
     pub batch_size: usize,
     /// Parts that are handled side by side, by one process or several; see
-    /// [`partition_of`](super::partition_of). Fixed when the name is used for the first time.
+    /// [`partition_of`](super::partition_of). Fixed when the name is used for the first time,
+    /// until [`Subscriptions::repartition`](super::Subscriptions::repartition); as many as there may ever
+    /// be processes is a good number, and more cost little.
     pub partitions: u32,
     /// When failed events are tried again.
     pub backoff: Backoff,

@@ -79,8 +79,7 @@ async fn follow(
     mut tried: impl FnMut(Position),
 ) -> Result<(), ConsumerError> {
     let (database, name) = (&running.database, &running.options.name);
-    let partition = partition_of(stream, running.options.partitions);
-    while let Some((position, true)) = next(database, name, partition, stream, after).await? {
+    while let Some((position, true)) = next(database, name, stream, after).await? {
         tried(position);
         if !replayed.count(single(running, position).await)? {
             break;

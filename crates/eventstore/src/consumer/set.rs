@@ -144,6 +144,7 @@ impl Consumers {
                 database: database.clone(),
                 subscription: name.clone(),
                 owner: self.owner.clone(),
+                partitions: options.partitions,
                 lease: options.lease,
                 clock: self.clock,
             },

@@ -1,5 +1,6 @@
 //! Durable subscriptions.
 
+mod divide;
 mod failures;
 mod fence;
 mod held;
@@ -7,4 +8,4 @@ mod leases;
 mod letters;
 mod processes;
 mod progress;
-mod stage;
+pub(crate) mod stage;
