@@ -44,6 +44,9 @@
 //! # }
 //! ```
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("panics of handlers are caught; see docs/decisions/0013-panics-unwind.md");
+
 mod backend;
 mod chain;
 pub mod command;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::{LANE, RawEvent, read_error};
-use crate::database::{Argument, Database, Row, Session, Sql, arguments};
+use crate::database::{Argument, Database, Enough, Row, Rows, Session, Sql, arguments};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent, StreamKey};
 use crate::replica::{Reads, Replica};
@@ -39,6 +39,22 @@ impl Source<'_> {
         let rows = match self {
             Self::Database(database) => database.fetch(sql, arguments).await,
             Self::Session(session) => session.fetch(sql, arguments).await,
+        };
+        rows.map_err(read_error)
+    }
+
+    /// As [`fetch`](Self::fetch), of [`columns!`] and up to the event with which there are so many
+    /// bytes of JSON.
+    pub(crate) async fn fetch_within(
+        &mut self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+        bytes: usize,
+    ) -> Result<Rows, ReadError> {
+        let enough = Some(enough(bytes));
+        let rows = match self {
+            Self::Database(database) => database.fetch_within(sql, arguments, enough).await,
+            Self::Session(session) => session.fetch_within(sql, arguments, enough).await,
         };
         rows.map_err(read_error)
     }
@@ -171,14 +187,6 @@ impl Reader {
         head(&mut self.source()).await
     }
 
-    pub(crate) async fn read(
-        &self,
-        sql: &str,
-        arguments: Vec<Argument>,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
-        self.source().events(sql, arguments).await
-    }
-
     /// Gives all connections back.
     pub(crate) async fn close(&self) {
         if let Some(replica) = &self.replica {
@@ -190,7 +198,27 @@ impl Reader {
 
 /// Reads a row of [`columns!`].
 pub(crate) fn recorded(row: &Row) -> Result<RecordedEvent, ReadError> {
-    raw_here(row).map_err(read_error)?.into_recorded()
+    let raw = raw_here(row).map_err(|error| unreadable(row, error))?;
+    raw.into_recorded()
+}
+
+/// Rows of [`columns!`] are enough when their JSON has so many bytes.
+pub(crate) fn enough(bytes: usize) -> Enough {
+    Enough {
+        bytes,
+        size: json_bytes,
+    }
+}
+
+/// What a row of [`columns!`] that cannot be read is, with its position if that can be.
+fn unreadable(row: &Row, error: sqlx::Error) -> ReadError {
+    match (read_error(error), row.int(1)) {
+        (ReadError::Corrupt { message, .. }, Ok(position)) => ReadError::Corrupt {
+            position: Position(position.unsigned_abs()),
+            message,
+        },
+        (error, _) => error,
+    }
 }
 
 /// Position of the event in a row of [`columns!`].

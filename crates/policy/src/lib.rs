@@ -15,6 +15,9 @@
 //! opens anything; a broken role gives nothing and stops no other; no input, however hostile, makes
 //! `check`, `compile` or `decide` panic, hang or overflow the stack.
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("panics of conditions are caught; see docs/decisions/0013-panics-unwind.md");
+
 mod check;
 mod condition;
 mod decide;

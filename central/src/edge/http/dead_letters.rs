@@ -83,6 +83,7 @@ pub(super) async fn replay_all(
         let replayed = replay.await.map_err(runs_elsewhere)?;
         all.handled += replayed.handled;
         all.failed += replayed.failed;
+        all.held_back += replayed.held_back;
         all.skipped += replayed.skipped;
     }
     Ok(Json(json!(all)))

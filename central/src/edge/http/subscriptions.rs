@@ -112,6 +112,7 @@ impl From<ConsumerError> for ServiceError {
             | ConsumerError::AlreadyRunning { .. }
             | ConsumerError::PartitionsChanged { .. }
             | ConsumerError::DeadLetterBusy { .. }
+            | ConsumerError::DeadLetterHeldBack { .. }
             | ConsumerError::ReplayFailed { .. } => Self::Conflict(error.to_string()),
             ConsumerError::InvalidOption { option, message } => Self::InvalidArgument {
                 name: option,

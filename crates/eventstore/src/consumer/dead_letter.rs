@@ -7,13 +7,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::error::ConsumerError;
-use super::handler::HandlerError;
 use super::moment::{Clock, length, local, timed};
-use super::running::{Holding, Running};
-use super::worker::Failed;
-use crate::chain::microseconds;
 use crate::database::{Argument, Database, Row, Session, arguments};
-use crate::event::{Position, RecordedEvent, StreamKey};
+use crate::event::{Position, StreamKey};
 
 /// Most dead letters that are given at once.
 const MAX_PAGE: usize = 1000;
@@ -23,7 +19,7 @@ const MAX_PAGE: usize = 1000;
 pub struct DeadLetter {
     /// Whose handler failed.
     pub subscription: String,
-    /// Partition of the event.
+    /// Partition that the event was in when it was given up.
     pub partition: u32,
     /// Position of the event.
     pub position: Position,
@@ -35,12 +31,15 @@ pub struct DeadLetter {
     pub event_type: String,
     /// What the last failure was.
     pub error: String,
-    /// Failures, those of replays included.
+    /// Position of the dead letter of its stream that it waits behind, as it was when the event came;
+    /// none once it failed itself. See [`AfterDeadLetter`](super::AfterDeadLetter).
+    pub held_behind: Option<Position>,
+    /// Failures, those of replays included; none of an event that only waits.
     pub attempts: u32,
-    /// When it failed for the first time.
+    /// When it failed for the first time, or began to wait.
     #[serde(with = "time::serde::rfc3339")]
     pub first_failed_at: OffsetDateTime,
-    /// When it failed for the last time.
+    /// When it failed for the last time, or began to wait.
     #[serde(with = "time::serde::rfc3339")]
     pub last_failed_at: OffsetDateTime,
 }
@@ -76,63 +75,8 @@ pub struct DeadLetterPage {
     pub next: Option<DeadLetterCursor>,
 }
 
-/// Stores a dead letter and moves the checkpoint past it, as one; false if the partition is another's.
-pub(super) async fn store(
-    running: &Running,
-    holding: &Holding,
-    event: &RecordedEvent,
-    upto: Position,
-    error: &HandlerError,
-    failed: Failed,
-) -> Result<bool, sqlx::Error> {
-    let (partition, epoch) = (holding.partition, holding.epoch);
-    let mut transaction = running.database.begin().await?;
-    let mut session = transaction.session();
-    let fence = running.leases.fence(&mut session, partition, epoch).await?;
-    let Some(checkpoint) = fence else {
-        return Ok(false);
-    };
-    if checkpoint >= upto {
-        // An earlier attempt was committed, and its answer got lost.
-        return transaction.rollback().await.map(|()| true);
-    }
-    session
-        .execute(
-            "INSERT INTO event_dead_letters (subscription, position, partition, tenant, \
-               stream_type, stream_id, event_id, event_type, error, attempts, first_failed_at, \
-               last_failed_at, claimed_at, claimed_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0) \
-             ON CONFLICT (subscription, position) DO UPDATE SET error = excluded.error, \
-               attempts = event_dead_letters.attempts + excluded.attempts, \
-               last_failed_at = excluded.last_failed_at",
-            arguments![
-                running.options.name.as_str(),
-                event.position.0,
-                i64::from(partition),
-                event.stream.tenant.as_str(),
-                event.stream.stream_type.as_str(),
-                event.stream.stream_id.as_str(),
-                event.id.hyphenated().to_string(),
-                event.event_type.as_str(),
-                storable(&error.message),
-                i64::from(failed.failures),
-                microseconds(failed.first_failed_at),
-                microseconds(failed.last_failed_at),
-            ],
-        )
-        .await?;
-    let is_ours = running
-        .leases
-        .checkpoint(&mut session, partition, epoch, upto)
-        .await?;
-    if is_ours {
-        transaction.commit().await?;
-    }
-    Ok(is_ours)
-}
-
 /// A text that PostgreSQL takes, and not an endless one.
-fn storable(message: &str) -> String {
+pub(super) fn storable(message: &str) -> String {
     const LONGEST: usize = 4000;
     message
         .replace('\0', "\u{fffd}")
@@ -172,7 +116,7 @@ pub(super) async fn list(
     }
     let sql = format!(
         "SELECT subscription, position, partition, tenant, stream_type, stream_id, event_id, \
-           event_type, error, attempts, first_failed_at, last_failed_at \
+           event_type, error, attempts, first_failed_at, last_failed_at, held_behind \
          FROM event_dead_letters WHERE {condition} \
          ORDER BY subscription, position LIMIT {limit}"
     );
@@ -188,9 +132,10 @@ pub(super) async fn list(
 
 fn letter(row: &Row) -> Result<DeadLetter, sqlx::Error> {
     let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    let position = |number: i64| Position(number.unsigned_abs());
     Ok(DeadLetter {
         subscription: row.text(0)?,
-        position: Position(row.int(1)?.unsigned_abs()),
+        position: position(row.int(1)?),
         partition: number(row.int(2)?),
         stream: StreamKey {
             tenant: row.text(3)?,
@@ -204,6 +149,7 @@ fn letter(row: &Row) -> Result<DeadLetter, sqlx::Error> {
         attempts: number(row.int(9)?),
         first_failed_at: row.microseconds(10)?,
         last_failed_at: row.microseconds(11)?,
+        held_behind: row.optional_int(12)?.map(position),
     })
 }
 
@@ -265,6 +211,28 @@ impl Claim<'_> {
         Err(ConsumerError::DeadLetterBusy { position })
     }
 
+    /// The first dead letter of its stream, if this one waits behind it.
+    pub(super) async fn held_behind(
+        &self,
+        stream: &StreamKey,
+    ) -> Result<Option<Position>, sqlx::Error> {
+        let first = "SELECT min(other.position) \
+            FROM event_dead_letters own JOIN event_dead_letters other \
+              ON other.subscription = own.subscription \
+                AND other.stream_id = own.stream_id AND other.position < own.position \
+            WHERE own.subscription = $1 AND own.position = $2 AND own.held_behind IS NOT NULL \
+              AND other.tenant = $3 AND other.stream_type = $4";
+        let arguments = arguments![
+            self.subscription,
+            self.position.0,
+            stream.tenant.as_str(),
+            stream.stream_type.as_str()
+        ];
+        let rows = self.database.fetch(first, arguments).await?;
+        let position = rows.first().map(|row| row.optional_int(0)).transpose()?;
+        Ok(position.flatten().map(|at| Position(at.unsigned_abs())))
+    }
+
     /// Removes it; false if the claim ran out and somebody else took it. The row is locked from here to
     /// the end of the transaction.
     pub(super) async fn remove(&self, session: &mut Session<'_>) -> Result<bool, sqlx::Error> {
@@ -274,9 +242,9 @@ impl Claim<'_> {
         Ok(session.execute(remove, arguments).await? == 1)
     }
 
-    /// Keeps it, with one failure more; the claim ends.
+    /// Keeps it, with one failure more; the claim ends. What waited before has failed itself now.
     pub(super) async fn keep(&self, message: &str) -> Result<(), sqlx::Error> {
-        let keep = "UPDATE event_dead_letters SET claim = NULL, error = $5, \
+        let keep = "UPDATE event_dead_letters SET claim = NULL, error = $5, held_behind = NULL, \
               attempts = attempts + 1, last_failed_at = $4 \
             WHERE subscription = $1 AND position = $2 AND claim = $3";
         let arguments = arguments![

@@ -19,7 +19,7 @@ pub enum ConsumerError {
     /// The subscription exists with another number of partitions, and its checkpoints rest on it.
     #[error(
         "subscription {subscription} is divided into {stored} partitions, not {asked}; \
-         ask for {stored}, or remove it and start anew behind its smallest checkpoint"
+         ask for {stored}, or pause it, let it be repartitioned, and resume it"
     )]
     PartitionsChanged {
         /// Its name.
@@ -61,6 +61,17 @@ pub enum ConsumerError {
         /// Position of the event.
         position: Position,
     },
+    /// The dead letter waits behind another of its stream, which has to be handled or dropped first.
+    #[error(
+        "the dead letter at {position} is held back behind {behind} of its stream; \
+         replay or drop that one first"
+    )]
+    DeadLetterHeldBack {
+        /// Position of the event.
+        position: Position,
+        /// Position of the first dead letter of its stream.
+        behind: Position,
+    },
     /// The handler failed again; the dead letter stays.
     #[error("the replay of the event at {position} failed ({message}); mend the cause and repeat")]
     ReplayFailed {
@@ -91,6 +102,7 @@ impl ConsumerError {
             Self::DeadLetterBusy { .. } => "SIGNET-EVENTS-0066",
             Self::ReplayFailed { .. } => "SIGNET-EVENTS-0067",
             Self::Database(_) => "SIGNET-EVENTS-0068",
+            Self::DeadLetterHeldBack { .. } => "SIGNET-EVENTS-0069",
             Self::Read(error) => error.code(),
         }
     }

@@ -42,6 +42,8 @@ pub(super) struct Leases {
     pub(super) database: Database,
     pub(super) subscription: String,
     pub(super) owner: String,
+    /// Number that this consumer divides the streams by.
+    pub(super) partitions: u32,
     pub(super) lease: Duration,
     pub(super) clock: Clock,
 }
@@ -63,14 +65,27 @@ impl Leases {
 
     /// Says that this consumer lives, renews what it holds, and takes what falls to it and is free.
     ///
-    /// Nothing here waits for a row: a partition whose effects are being written is renewed with them.
+    /// Nothing here waits for the row of a partition: one whose effects are being written is renewed
+    /// with them. `at_most` partitions are shared out.
     pub(super) async fn round(
         &self,
-        partitions: u32,
+        at_most: u32,
         held: &BTreeMap<u32, Held>,
     ) -> Result<Round, sqlx::Error> {
+        let partitions = at_most.min(self.partitions);
         let mut transaction = self.database.begin().await?;
         let mut session = transaction.session();
+        if !self.is_divided_alike(&mut session).await? {
+            let subscription = &self.subscription;
+            tracing::error!(
+                subscription,
+                "it was removed or is divided anew; start it again"
+            );
+            return Ok(Round {
+                lost: held.keys().copied().collect(),
+                ..Round::default()
+            });
+        }
         let members = self.live_members(&mut session).await?;
         let share = share(partitions, &members, &self.owner) as usize;
         let mine = self.mine(&mut session).await?;
@@ -85,6 +100,17 @@ impl Leases {
         let taken = self.take_free(&mut session, held, missing).await?;
         transaction.commit().await?;
         Ok(Round { lost, taken, share })
+    }
+
+    /// Whether the subscription still has the partitions that this consumer knows; it keeps them while
+    /// the transaction lasts.
+    async fn is_divided_alike(&self, session: &mut Session<'_>) -> Result<bool, sqlx::Error> {
+        let stored = "SELECT partitions FROM event_subscriptions WHERE subscription = $1";
+        let stored = Sql::each(format!("{stored} FOR SHARE"), stored);
+        let arguments = arguments![self.subscription.as_str()];
+        let row = session.fetch_one(stored, arguments).await?;
+        let stored = row.map(|row| row.int(0)).transpose()?;
+        Ok(stored == Some(i64::from(self.partitions)))
     }
 
     async fn live_members(&self, session: &mut Session<'_>) -> Result<Vec<String>, sqlx::Error> {

@@ -8,7 +8,7 @@
 //! partitions (`balance`) → a `Worker` per partition asks the shared `Pages` what comes next
 //! (`dispatch`) → one `attempt` calls the handler and writes the checkpoint, behind a fence that lets
 //! only the owner of the partition pass → a failure is tried again (`backoff`), or not for a while
-//! (`breaker`), or the event is put aside (`dead_letter`).
+//! (`breaker`), or the event is put `aside` (`dead_letter`), and the later ones of its stream with it.
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -53,11 +53,13 @@
 //! # }
 //! ```
 
+mod aside;
 mod attempt;
 mod backoff;
 mod balance;
 mod breaker;
 mod dead_letter;
+mod deliver;
 mod dispatch;
 mod error;
 mod handler;
@@ -69,6 +71,7 @@ mod options;
 mod pages;
 mod rate;
 mod registration;
+mod repartition;
 mod replay;
 mod running;
 mod set;
@@ -83,7 +86,7 @@ pub use dispatch::partition_of;
 pub use error::ConsumerError;
 pub use handler::{Delivery, Handler, HandlerError, TransactionalHandler};
 pub use health::{ConsumerHealth, ConsumerStatistics, PartitionHealth, PartitionState};
-pub use options::{ConsumerOptions, EventFilter, Exhausted, Start};
+pub use options::{AfterDeadLetter, ConsumerOptions, EventFilter, Exhausted, Start};
 pub use replay::Replayed;
 pub use set::{Consumers, ConsumersOptions};
 pub use subscriptions::{PartitionStatus, Reset, SubscriptionStatus, Subscriptions};

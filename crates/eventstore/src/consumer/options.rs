@@ -8,7 +8,7 @@ use super::error::ConsumerError;
 use crate::event::{Position, RecordedEvent};
 
 /// Most partitions that a subscription may have; each is a task and a row.
-const MAX_PARTITIONS: u32 = 256;
+pub(super) const MAX_PARTITIONS: u32 = 256;
 const MAX_NAME_BYTES: usize = 128;
 const MAX_BATCH: usize = 10_000;
 
@@ -60,6 +60,22 @@ pub enum Exhausted {
     Stop,
 }
 
+/// What becomes of the later events of a stream that has a dead letter.
+///
+/// Events of one stream build on each other: whoever is told that an order was paid, but not that it was
+/// placed, handles something that never was. So the default keeps the order and has more wait; a handler
+/// to which every event is complete in itself may go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AfterDeadLetter {
+    /// They become dead letters, too, without being tried, for as long as the stream has one. When
+    /// the first is replayed with success, those behind it follow in order, up to one that fails. When it
+    /// is dropped, they wait to be replayed or dropped. All other streams go on.
+    #[default]
+    HoldStream,
+    /// They are handled as if nothing had happened, and the dead letter perhaps after them.
+    Continue,
+}
+
 /// Settings of a durable subscription; the defaults suit production.
 #[derive(Debug, Clone)]
 pub struct ConsumerOptions {
@@ -72,7 +88,9 @@ pub struct ConsumerOptions {
     /// Events handed to the handler at once, at most.
     pub batch_size: usize,
     /// Parts that are handled side by side, by one process or several; see
-    /// [`partition_of`](super::partition_of). Fixed when the name is used for the first time.
+    /// [`partition_of`](super::partition_of). Fixed when the name is used for the first time,
+    /// until [`Subscriptions::repartition`](super::Subscriptions::repartition); as many as there may ever
+    /// be processes is a good number, and more cost little.
     pub partitions: u32,
     /// When failed events are tried again.
     pub backoff: Backoff,
@@ -80,6 +98,9 @@ pub struct ConsumerOptions {
     pub breaker: CircuitBreaker,
     /// What becomes of an event whose attempts are used up.
     pub exhausted: Exhausted,
+    /// What becomes of later events of its stream, if it is a dead letter. It is not stored, and should
+    /// be the same wherever the subscription runs.
+    pub after_dead_letter: AfterDeadLetter,
     /// Whose handler gets a free place first, if several wait: the greater one's.
     pub priority: i32,
     /// Longest time for one batch; beyond it the handler is given up and has failed. While it works
@@ -88,7 +109,8 @@ pub struct ConsumerOptions {
     pub batch_timeout: Option<Duration>,
     /// How long a consumer that says nothing keeps its partitions. It says something at a third of it.
     pub lease: Duration,
-    /// How often it looks whether the subscription was paused or resumed.
+    /// How often it looks whether the subscription was paused or resumed; five times as long goes by
+    /// until it looks at the store without having been told of an event.
     pub poll: Duration,
 }
 
@@ -104,6 +126,7 @@ impl ConsumerOptions {
             backoff: Backoff::default(),
             breaker: CircuitBreaker::default(),
             exhausted: Exhausted::default(),
+            after_dead_letter: AfterDeadLetter::default(),
             priority: 0,
             batch_timeout: Some(Duration::from_secs(30)),
             lease: Duration::from_secs(15),

@@ -20,6 +20,8 @@ use crate::reader::{Reader, columns};
 const KEPT: usize = 4;
 /// Most events on a page, unless a batch asks for more.
 const PAGE: usize = 512;
+/// JSON on a page, before it ends with the event at hand.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Positions that one read goes over at most, when it looks for few events among many.
 const WINDOW: u64 = 20_000;
 
@@ -84,14 +86,12 @@ impl Pages {
             None => head.min(Position(after.0.saturating_add(WINDOW))),
         };
         let (sql, arguments) = statement(filter, after, upto, self.limit);
-        let rows = self.reader.database().fetch(sql, arguments).await;
-        let rows = rows.map_err(crate::backend::read_error)?;
-        let events: Vec<RecordedEvent> = rows
-            .iter()
-            .map(crate::reader::recorded)
-            .collect::<Result<_, _>>()?;
+        let mut source = self.reader.source();
+        let rows = source.fetch_within(sql, arguments, PAGE_BYTES).await?;
+        let events = rows.rows.iter().map(crate::reader::recorded);
+        let events: Vec<RecordedEvent> = events.collect::<Result<_, _>>()?;
         let reached = match events.last() {
-            Some(last) if events.len() == self.limit => last.position,
+            Some(last) if rows.is_cut || events.len() == self.limit => last.position,
             _ => upto,
         };
         if !is_filtered {

@@ -5,12 +5,13 @@ use super::options::{ConsumerOptions, Start};
 use crate::database::{Database, Session, arguments};
 use crate::error::ReadError;
 use crate::event::Position;
+use crate::reader::{self, Source};
 
 /// Registers the subscription, or checks that it is as it was.
 ///
 /// # Errors
 /// [`ConsumerError::PartitionsChanged`]; [`ReadError::AheadOfStore`] if it is, or is to begin, beyond
-/// `head`.
+/// the end of the store.
 pub(super) async fn register(
     database: &Database,
     options: &ConsumerOptions,
@@ -55,6 +56,8 @@ pub(super) async fn register(
         Some(row) => Position(row.optional_int(0)?.unwrap_or(0).unsigned_abs()),
         None => Position::START,
     };
+    // Read after the checkpoints: others may have appended and handled since the caller looked.
+    let head = reader::head(&mut Source::Session(session)).await?;
     if furthest > head {
         let cursor = furthest;
         return Err(ReadError::AheadOfStore { cursor, head }.into());

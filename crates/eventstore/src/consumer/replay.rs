@@ -1,16 +1,21 @@
 //! Handling dead letters again, by the same handler and with the same promise.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::aside::{hold_partition, next};
 use super::attempt::{Outcome, by_handler, guarded};
 use super::dead_letter::{Claim, DeadLetterQuery, list};
+use super::dispatch::partition_of;
 use super::error::ConsumerError;
 use super::handler::{Delivery, HandlerError};
+use super::options::AfterDeadLetter;
 use super::running::Running;
-use crate::event::{Position, RecordedEvent};
+use crate::database::Transaction;
+use crate::event::{Position, RecordedEvent, StreamKey};
 use crate::reader::Reader;
 
 /// How long a replay without a time-out keeps others away.
@@ -25,12 +30,67 @@ pub struct Replayed {
     pub handled: u64,
     /// Failed again, and kept.
     pub failed: u64,
+    /// Not tried, because one before it in its stream is still a dead letter.
+    pub held_back: u64,
     /// Replayed by somebody else, or gone meanwhile.
     pub skipped: u64,
 }
 
-/// Replays one.
-pub(super) async fn one(running: &Running, position: Position) -> Result<(), ConsumerError> {
+impl Replayed {
+    /// Counts one; true if it was handled.
+    ///
+    /// # Errors
+    /// What is not about this dead letter.
+    fn count(&mut self, outcome: Result<StreamKey, ConsumerError>) -> Result<bool, ConsumerError> {
+        match outcome {
+            Ok(_) => self.handled += 1,
+            Err(ConsumerError::ReplayFailed { .. }) => self.failed += 1,
+            Err(ConsumerError::DeadLetterHeldBack { .. }) => self.held_back += 1,
+            Err(ConsumerError::DeadLetterBusy { .. } | ConsumerError::NoDeadLetter { .. }) => {
+                self.skipped += 1;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(outcome.is_ok())
+    }
+}
+
+/// Replays one, and if it succeeds, those that wait behind it, in order, up to one that fails.
+pub(super) async fn one(running: &Running, position: Position) -> Result<Replayed, ConsumerError> {
+    let mut replayed = Replayed {
+        handled: 1,
+        ..Replayed::default()
+    };
+    let stream = single(running, position).await?;
+    // The one that was asked for is done: what comes of the others is told beside it.
+    if let Err(error) = follow(running, &stream, position, &mut replayed, |_| {}).await {
+        let subscription = &running.options.name;
+        tracing::warn!(subscription, %position, %error, "what waits behind it was not replayed");
+    }
+    Ok(replayed)
+}
+
+/// Replays what waits in a stream behind a dead letter that is gone.
+async fn follow(
+    running: &Running,
+    stream: &StreamKey,
+    mut after: Position,
+    replayed: &mut Replayed,
+    mut tried: impl FnMut(Position),
+) -> Result<(), ConsumerError> {
+    let (database, name) = (&running.database, &running.options.name);
+    while let Some((position, true)) = next(database, name, stream, after).await? {
+        tried(position);
+        if !replayed.count(single(running, position).await)? {
+            break;
+        }
+        after = position;
+    }
+    Ok(())
+}
+
+/// Replays one and none behind it; gives its stream.
+async fn single(running: &Running, position: Position) -> Result<StreamKey, ConsumerError> {
     let limit = running.options.batch_timeout;
     let claim = Claim {
         database: &running.database,
@@ -46,15 +106,19 @@ pub(super) async fn one(running: &Running, position: Position) -> Result<(), Con
     let outcome = claimed(running, &claim).await;
     drop(slot);
     match &outcome {
-        Ok(()) => {}
+        Ok(_) => {}
         Err(ConsumerError::ReplayFailed { message, .. }) => claim.keep(message).await?,
         Err(_) => claim.give_back().await?,
     }
     outcome
 }
 
-async fn claimed(running: &Running, claim: &Claim<'_>) -> Result<(), ConsumerError> {
+async fn claimed(running: &Running, claim: &Claim<'_>) -> Result<StreamKey, ConsumerError> {
     let event = event_at(running, claim.position).await?;
+    if let Some(behind) = claim.held_behind(&event.stream).await? {
+        let position = claim.position;
+        return Err(ConsumerError::DeadLetterHeldBack { position, behind });
+    }
     let batch = std::slice::from_ref(&event);
     let limit = running.options.batch_timeout;
     let failed = |error: HandlerError| ConsumerError::ReplayFailed {
@@ -70,11 +134,15 @@ async fn claimed(running: &Running, claim: &Claim<'_>) -> Result<(), ConsumerErr
                 .await
                 .map_err(failed)?;
             let mut transaction = running.database.begin().await?;
+            hold_stream(running, &event.stream, &mut transaction).await?;
             claim.remove(&mut transaction.session()).await?;
             transaction.commit().await?;
         }
         Delivery::ExactlyOnce(handler) => {
             let mut transaction = running.database.begin().await?;
+            // Before anything of the handler's, as the worker does it: else they could wait for each
+            // other.
+            hold_stream(running, &event.stream, &mut transaction).await?;
             if !claim.remove(&mut transaction.session()).await? {
                 return Err(busy);
             }
@@ -92,7 +160,22 @@ async fn claimed(running: &Running, claim: &Claim<'_>) -> Result<(), ConsumerErr
             }
         }
     }
-    Ok(())
+    Ok(event.stream)
+}
+
+/// Nothing of the stream is put aside from here to the end of the transaction, so that what comes after
+/// it either finds the dead letter gone or is found behind it.
+async fn hold_stream(
+    running: &Running,
+    stream: &StreamKey,
+    transaction: &mut Transaction,
+) -> Result<(), sqlx::Error> {
+    let options = &running.options;
+    if options.after_dead_letter == AfterDeadLetter::Continue {
+        return Ok(());
+    }
+    let partition = partition_of(stream, options.partitions);
+    hold_partition(&mut transaction.session(), &options.name, partition).await
 }
 
 async fn event_at(running: &Running, position: Position) -> Result<RecordedEvent, ConsumerError> {
@@ -119,16 +202,21 @@ pub(super) async fn all(
         after: None,
         limit: PAGE,
     };
+    let mut tried = HashSet::new();
     loop {
         let page = list(&running.database, &query).await?;
         for letter in &page.letters {
-            match one(running, letter.position).await {
-                Ok(()) => replayed.handled += 1,
-                Err(ConsumerError::ReplayFailed { .. }) => replayed.failed += 1,
-                Err(ConsumerError::DeadLetterBusy { .. } | ConsumerError::NoDeadLetter { .. }) => {
-                    replayed.skipped += 1;
-                }
-                Err(error) => return Err(error),
+            // It was, behind another one.
+            if tried.remove(&letter.position) {
+                continue;
+            }
+            let outcome = single(running, letter.position).await;
+            if replayed.count(outcome)? {
+                let (stream, after) = (&letter.stream, letter.position);
+                let note = |position| {
+                    tried.insert(position);
+                };
+                follow(running, stream, after, &mut replayed, note).await?;
             }
         }
         if page.next.is_none() {

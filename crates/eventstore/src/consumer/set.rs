@@ -144,6 +144,7 @@ impl Consumers {
                 database: database.clone(),
                 subscription: name.clone(),
                 owner: self.owner.clone(),
+                partitions: options.partitions,
                 lease: options.lease,
                 clock: self.clock,
             },
@@ -227,22 +228,25 @@ impl Consumers {
     }
 
     /// Hands the event of a dead letter to the handler again, now and here, with the promise of its
-    /// delivery. If it succeeds, the dead letter is gone.
+    /// delivery. If it succeeds, the dead letter is gone, and those that are held back behind it follow,
+    /// in order, up to one that fails; that it did is no error, but to be seen in the counts.
     ///
     /// # Errors
     /// [`ConsumerError::NotFound`] if the subscription does not run here,
     /// [`ConsumerError::NoDeadLetter`], [`ConsumerError::DeadLetterBusy`],
-    /// [`ConsumerError::ReplayFailed`], and when the database does not answer.
+    /// [`ConsumerError::DeadLetterHeldBack`], [`ConsumerError::ReplayFailed`], and when the database
+    /// does not answer.
     pub async fn replay(
         &self,
         subscription: &str,
         position: Position,
-    ) -> Result<(), ConsumerError> {
+    ) -> Result<Replayed, ConsumerError> {
         let running = self.running(subscription)?;
         replay::one(&running, position).await
     }
 
-    /// Replays all dead letters of a subscription, or those of one tenant, each once and in order.
+    /// Replays all dead letters of a subscription, or those of one tenant, each once and in order; those
+    /// behind one that fails stay.
     ///
     /// # Errors
     /// [`ConsumerError::NotFound`], and when the database does not answer.

@@ -201,6 +201,24 @@ impl Subscriptions {
         Ok(position)
     }
 
+    /// Divides a paused subscription into another number of partitions. Consumers that still run it
+    /// with the former number handle nothing any more; they have to be started anew with this one.
+    ///
+    /// All partitions have to stand at the same place, for a checkpoint says nothing about the streams
+    /// of another division: let them catch up while nothing is appended. Where that cannot be had, and
+    /// it does no harm to handle events twice, [`reset`](Self::reset) it to its smallest checkpoint.
+    ///
+    /// # Errors
+    /// [`ConsumerError::InvalidOption`] for a number that cannot be, or if the partitions do not stand
+    /// at the same place; [`ConsumerError::NotPaused`], and as [`pause`](Self::pause).
+    pub async fn repartition(
+        &self,
+        subscription: &str,
+        partitions: u32,
+    ) -> Result<(), ConsumerError> {
+        super::repartition::repartition(self.database(), subscription, partitions).await
+    }
+
     /// Forgets a paused subscription with its checkpoints and dead letters. Consumers that still run
     /// it handle nothing any more.
     ///
@@ -298,7 +316,7 @@ fn partition(
 }
 
 /// Also takes the row, so that nobody resumes it meanwhile.
-async fn must_be_paused(
+pub(super) async fn must_be_paused(
     session: &mut Session<'_>,
     subscription: &str,
 ) -> Result<(), ConsumerError> {

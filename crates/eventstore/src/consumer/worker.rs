@@ -1,26 +1,24 @@
-//! One partition: its events handled in order, tried again, put aside.
+//! One partition: what comes next, and one attempt at it; what a batch needs of them, `deliver` says.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::aside::Streams;
 use super::attempt::{Outcome, attempt, checkpoint};
 use super::breaker::Admission;
-use super::dead_letter;
 use super::handler::{Delivery, HandlerError};
 use super::health::PartitionState;
-use super::options::Exhausted;
 use super::running::{Holding, Running, chance};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
 
-/// How long a worker that waits goes without a look at the end of the store.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A worker that waits looks at the end of the store this many times less often than for a pause.
+const LOOKS_AGAIN: u32 = 5;
 /// Pause after a failure of the database.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(500);
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,11 +35,13 @@ pub(super) enum Ended {
 }
 
 pub(super) struct Worker {
-    running: Arc<Running>,
-    holding: Arc<Holding>,
+    pub(super) running: Arc<Running>,
+    pub(super) holding: Arc<Holding>,
     /// Asks it to end when the batch at hand is through.
     stop: CancellationToken,
     head: watch::Receiver<Position>,
+    /// Those that have dead letters.
+    pub(super) streams: Streams,
 }
 
 /// Leave to try; says what came of it, or that nothing did.
@@ -75,10 +75,10 @@ impl Drop for Pass<'_> {
 }
 
 /// A failed attempt.
-struct Failure {
-    error: HandlerError,
+pub(super) struct Failure {
+    pub(super) error: HandlerError,
     /// Whether the circuit let only this attempt through.
-    trial: bool,
+    pub(super) trial: bool,
 }
 
 impl Worker {
@@ -92,6 +92,7 @@ impl Worker {
             running,
             holding,
             stop,
+            streams: Streams::default(),
         }
     }
 
@@ -141,7 +142,7 @@ impl Worker {
         }
     }
 
-    async fn unless_paused(&self) -> Result<(), Ended> {
+    pub(super) async fn unless_paused(&self) -> Result<(), Ended> {
         let mut paused = self.running.paused.subscribe();
         if *paused.borrow_and_update() {
             self.note(PartitionState::Paused);
@@ -158,7 +159,8 @@ impl Worker {
             // Announced, but not to be read yet.
             return self.unless_stopped(tokio::time::sleep(SHORT_PAUSE)).await;
         }
-        let more = tokio::time::timeout(LOOK_AGAIN, self.head.wait_for(|head| *head > after));
+        let look_again = self.running.options.poll.saturating_mul(LOOKS_AGAIN);
+        let more = tokio::time::timeout(look_again, self.head.wait_for(|head| *head > after));
         let stop = self.stop.clone();
         let is_gone = match stop.run_until_cancelled(more).await {
             None => return Err(Ended::Stopped),
@@ -171,7 +173,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn database_failed(&self, message: &str) -> Result<(), Ended> {
+    pub(super) async fn database_failed(&self, message: &str) -> Result<(), Ended> {
         let (subscription, partition) = (&self.running.options.name, self.holding.partition);
         tracing::warn!(
             subscription,
@@ -187,89 +189,7 @@ impl Worker {
         self.unless_stopped(tokio::time::sleep(pause)).await
     }
 
-    /// Handles a batch. If that fails, its events go one by one, so that the guilty one is found.
-    async fn deliver(&self, batch: &[RecordedEvent], upto: Position) -> Result<(), Ended> {
-        if batch.len() > 1 {
-            let Some(failure) = self.attempt(batch, upto).await? else {
-                return Ok(());
-            };
-            if failure.error.retry {
-                self.back_off(1, &failure.error).await?;
-            }
-        }
-        for (index, event) in batch.iter().enumerate() {
-            let is_last = index + 1 == batch.len();
-            let reached = if is_last { upto } else { event.position };
-            let is_retry = batch.len() > 1;
-            self.deliver_one(event, reached, is_retry).await?;
-            self.holding.reach(reached);
-        }
-        Ok(())
-    }
-
-    async fn deliver_one(
-        &self,
-        event: &RecordedEvent,
-        upto: Position,
-        mut is_retry: bool,
-    ) -> Result<(), Ended> {
-        let allowed = self.running.options.backoff.attempts;
-        let mut failures = 0;
-        let mut first_failed_at = None;
-        loop {
-            if is_retry {
-                self.running.board.retried();
-            }
-            is_retry = true;
-            let one = std::slice::from_ref(event);
-            let Some(Failure { error, trial }) = self.attempt(one, upto).await? else {
-                return Ok(());
-            };
-            failures += 1;
-            let now = (self.running.clock)();
-            let first = *first_failed_at.get_or_insert(now);
-            // The attempt that opens the circuit decides nothing about the event: what fails may be
-            // what the handler needs. A later one, let through alone, does.
-            let may_decide = trial || self.running.breaker().is_closed();
-            if !error.retry || (failures >= allowed && may_decide) {
-                let failed = Failed {
-                    failures,
-                    first_failed_at: first,
-                    last_failed_at: now,
-                };
-                return self.put_aside(event, upto, &error, failed).await;
-            }
-            self.back_off(failures, &error).await?;
-        }
-    }
-
-    /// Gives an event up.
-    async fn put_aside(
-        &self,
-        event: &RecordedEvent,
-        upto: Position,
-        error: &HandlerError,
-        failed: Failed,
-    ) -> Result<(), Ended> {
-        let (running, holding) = (&*self.running, &*self.holding);
-        let (subscription, position) = (&running.options.name, event.position);
-        if running.options.exhausted == Exhausted::Stop {
-            let reason = format!("event {position} cannot be handled: {error}");
-            return Err(Ended::Failed(reason));
-        }
-        loop {
-            match dead_letter::store(running, holding, event, upto, error, failed).await {
-                Ok(true) => break,
-                Ok(false) => return Err(Ended::Lost),
-                Err(error) => self.database_failed(&error.to_string()).await?,
-            }
-        }
-        tracing::warn!(subscription, %position, %error, "an event became a dead letter");
-        running.board.dead_lettered();
-        Ok(())
-    }
-
-    async fn back_off(&self, failures: u32, error: &HandlerError) -> Result<(), Ended> {
+    pub(super) async fn back_off(&self, failures: u32, error: &HandlerError) -> Result<(), Ended> {
         self.note(PartitionState::Retrying {
             failures,
             reason: error.message.clone(),
@@ -279,7 +199,7 @@ impl Worker {
     }
 
     /// One attempt that the handler answers; none if it succeeded.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         batch: &[RecordedEvent],
         upto: Position,
@@ -366,12 +286,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// How often, and from when until when, an event failed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Failed {
-    pub(super) failures: u32,
-    pub(super) first_failed_at: OffsetDateTime,
-    pub(super) last_failed_at: OffsetDateTime,
 }

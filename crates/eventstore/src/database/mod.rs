@@ -16,7 +16,7 @@ use sqlx::postgres::{PgPool, Postgres};
 use sqlx::sqlite::SqlitePool;
 
 pub(crate) use row::{Row, from_microseconds};
-pub(crate) use session::{Argument, Session, arguments};
+pub(crate) use session::{Argument, Enough, Rows, Session, arguments};
 pub use transaction::Transaction;
 
 /// Longest waits for an answer of PostgreSQL. Behind the `statement_timeout` of its sessions, so that
@@ -44,10 +44,15 @@ impl Lent {
         &mut self,
         sql: Sql<'_>,
         arguments: Vec<Argument>,
-    ) -> Result<Vec<Row>, sqlx::Error> {
+        enough: Option<Enough>,
+    ) -> Result<Rows, sqlx::Error> {
         let connection = self.0.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        let rows = Session::Postgres(connection).fetch(sql, arguments).await;
-        self.0 = None;
+        let mut session = Session::Postgres(connection);
+        let rows = session.fetch_within(sql, arguments, enough).await;
+        // What was cut off is still on its way.
+        if !rows.as_ref().is_ok_and(|rows| rows.is_cut) {
+            self.0 = None;
+        }
         rows
     }
 }
@@ -156,11 +161,22 @@ impl Database {
         sql: impl Into<Sql<'_>>,
         arguments: Vec<Argument>,
     ) -> Result<Vec<Row>, sqlx::Error> {
+        let rows = self.fetch_within(sql, arguments, None).await;
+        rows.map(|rows| rows.rows)
+    }
+
+    /// Reads up to the row with which there are enough, outside of any transaction.
+    pub(crate) async fn fetch_within(
+        &self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+        enough: Option<Enough>,
+    ) -> Result<Rows, sqlx::Error> {
         match &self.0 {
             Kind::Postgres { reading, .. } => {
                 let sql = sql.into();
                 let mut lent = Lent(Some(reading.acquire().await?));
-                let rows = lent.fetch(sql.clone(), arguments.clone());
+                let rows = lent.fetch(sql.clone(), arguments.clone(), enough);
                 match in_time(READ_TIMEOUT, rows).await {
                     Err(error) if is_broken(&error) => drop(error),
                     rows => return rows,
@@ -168,11 +184,12 @@ impl Database {
                 drop(lent);
                 let living = in_time(READ_TIMEOUT, living(reading)).await?;
                 let mut lent = Lent(Some(living));
-                in_time(READ_TIMEOUT, lent.fetch(sql, arguments)).await
+                in_time(READ_TIMEOUT, lent.fetch(sql, arguments, enough)).await
             }
             Kind::Sqlite(SqliteConnections { reading, .. }) => {
                 let mut connection = reading.acquire().await?;
-                Session::Sqlite(&mut connection).fetch(sql, arguments).await
+                let mut session = Session::Sqlite(&mut connection);
+                session.fetch_within(sql, arguments, enough).await
             }
         }
     }

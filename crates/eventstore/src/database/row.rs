@@ -6,6 +6,9 @@ use sqlx::{Decode, Row as _, Type};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// From 1970 to 2000, where PostgreSQL begins to count.
+const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
+
 /// A row; whole numbers are `bigint` on PostgreSQL.
 #[derive(Debug)]
 pub(crate) enum Row {
@@ -78,7 +81,11 @@ impl Row {
     /// `timestamptz` on PostgreSQL, microseconds since 1970 on SQLite.
     pub(crate) fn time(&self, column: usize) -> Result<OffsetDateTime, sqlx::Error> {
         match self {
-            Self::Postgres(row) => row.try_get(column),
+            Self::Postgres(row) => {
+                // Not by sqlx's own decoding, which panics at `infinity` and the like.
+                let since_2000: i64 = row.try_get_unchecked(column)?;
+                from_microseconds(since_2000.saturating_add(MICROSECONDS_TO_2000))
+            }
             Self::Sqlite(row) => {
                 let microseconds: i64 = row.try_get(column)?;
                 from_microseconds(microseconds)
@@ -93,6 +100,8 @@ impl Row {
 }
 
 pub(crate) fn from_microseconds(microseconds: i64) -> Result<OffsetDateTime, sqlx::Error> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000)
-        .map_err(|error| sqlx::Error::Decode(error.into()))
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000).map_err(|error| {
+        let message = format!("{microseconds} microseconds after 1970 are no time: {error}");
+        sqlx::Error::Decode(message.into())
+    })
 }

@@ -1,5 +1,6 @@
 //! A connection that statements are sent on.
 
+use futures::{Stream, TryStreamExt};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgArguments, PgConnection, Postgres};
 use sqlx::query::Query;
@@ -69,18 +70,28 @@ impl Session<'_> {
         sql: impl Into<Sql<'_>>,
         arguments: Vec<Argument>,
     ) -> Result<Vec<Row>, sqlx::Error> {
+        let rows = self.fetch_within(sql, arguments, None).await;
+        rows.map(|rows| rows.rows)
+    }
+
+    /// The rows that a statement gives, up to the one with which there are enough.
+    pub(crate) async fn fetch_within(
+        &mut self,
+        sql: impl Into<Sql<'_>>,
+        arguments: Vec<Argument>,
+        enough: Option<Enough>,
+    ) -> Result<Rows, sqlx::Error> {
         let sql = sql.into();
         match self {
             Self::Postgres(connection) => {
                 let query = sqlx::query(AssertSqlSafe(sql.postgres.into_owned()));
-                let rows = bind_postgres(query, arguments).fetch_all(&mut **connection);
-                let rows = in_time(WRITE_TIMEOUT, rows).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
+                let rows = bind_postgres(query, arguments).fetch(&mut **connection);
+                in_time(WRITE_TIMEOUT, gather(rows.map_ok(Row::Postgres), enough)).await
             }
             Self::Sqlite(connection) => {
                 let query = sqlx::query(AssertSqlSafe(sql.sqlite.into_owned()));
-                let rows = bind_sqlite(query, arguments)?.fetch_all(&mut **connection);
-                Ok(rows.await?.into_iter().map(Row::Sqlite).collect())
+                let rows = bind_sqlite(query, arguments)?.fetch(&mut **connection);
+                gather(rows.map_ok(Row::Sqlite), enough).await
             }
         }
     }
@@ -114,6 +125,42 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// When to stop reading.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Enough {
+    pub(crate) bytes: usize,
+    /// The bytes of a row, as far as they count.
+    pub(crate) size: fn(&Row) -> Result<usize, sqlx::Error>,
+}
+
+/// What a statement gave.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<Row>,
+    /// Of all rows, if a bound was given.
+    pub(crate) bytes: usize,
+    /// There were enough, and there may be more.
+    pub(crate) is_cut: bool,
+}
+
+async fn gather(
+    mut stream: impl Stream<Item = Result<Row, sqlx::Error>> + Unpin,
+    enough: Option<Enough>,
+) -> Result<Rows, sqlx::Error> {
+    let mut rows = Rows::default();
+    while let Some(row) = stream.try_next().await? {
+        if let Some(Enough { bytes, size }) = enough {
+            rows.bytes += size(&row)?;
+            rows.is_cut = rows.bytes >= bytes;
+        }
+        rows.rows.push(row);
+        if rows.is_cut {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 fn bind_postgres(

@@ -9,14 +9,14 @@ use super::fold::Stop;
 use super::partition::Share;
 use super::table::events;
 use crate::backend::RawEvent;
-use crate::database::{Database, Row};
+use crate::database::{Database, Row, Rows};
 use crate::event::{Position, RecordedEvent};
 use crate::reader;
 
 /// Pages that wait to be folded, beside the one that is read.
 const AHEAD: usize = 2;
 
-/// A page is made smaller when it had more bytes than this.
+/// JSON on a page, before it ends with the event at hand. The next one asks for fewer events then.
 const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How often a waiting reader looks whether the store still reaches as far as its cursor.
@@ -175,8 +175,13 @@ impl Fetching {
     }
 
     async fn fetch(&mut self) -> Result<Fetched, sqlx::Error> {
-        let rows = events::page(&self.database, self.after, self.page).await?;
-        let end = (rows.len() as u64) < self.page;
+        let read = events::page(&self.database, self.after, self.page, PAGE_BYTES).await?;
+        let Rows {
+            rows,
+            bytes,
+            is_cut,
+        } = read;
+        let end = !is_cut && (rows.len() as u64) < self.page;
         let stop = match rows.last() {
             None => self.ahead_of_store().await?,
             Some(last) => {
@@ -184,8 +189,7 @@ impl Fetching {
                 None
             }
         };
-        let bytes = rows.iter().map(reader::json_bytes);
-        self.page = match bytes.sum::<Result<usize, _>>()? > PAGE_BYTES {
+        self.page = match bytes >= PAGE_BYTES {
             true => (self.page / 2).max(1),
             false => (self.page * 2).min(self.limit),
         };

@@ -196,7 +196,7 @@ impl EventQuery {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventPage {
     /// Events in the direction asked for. There may be fewer than the limit, even none, and more to
-    /// come: one call looks at a bounded number of events.
+    /// come: one call looks at a bounded number of events, and ends a page at 8 MiB of JSON.
     pub events: Vec<RecordedEvent>,
     /// Where to go on, see [`EventQuery::continued`]; none when no event will ever follow. At the
     /// end of a forward query it is where to look again later.

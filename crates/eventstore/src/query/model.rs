@@ -165,7 +165,7 @@ async fn pages(store: &dyn EventStore, query: &EventQuery, effort: Effort) -> Ve
         }
         let next = got.next.expect("there is more, but nowhere to go on");
         assert!(
-            is_full || effort.looks < 10 * EVENTS,
+            is_full || effort.looks < 10 * EVENTS || effort.bytes < 10_000,
             "a short page for no reason"
         );
         assert_ne!(asked.cursor(), Some(next), "it does not move");
@@ -185,6 +185,7 @@ proptest! {
         questions in proptest::collection::vec(asked(), 1..4),
         window in 1_u64..20,
         looks in select(&[1_u64, 7, 10_000]),
+        bytes in select(&[1_usize, 300, 1 << 20]),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -200,7 +201,7 @@ proptest! {
                     query.recorded_from = None;
                 }
 
-                let paged = pages(&*store, &query, Effort { window, looks }).await;
+                let paged = pages(&*store, &query, Effort { window, looks, bytes }).await;
 
                 let after = store.read_all(Position::START, 1000).await.unwrap();
                 let known = before.len() as u64;

@@ -16,12 +16,18 @@ pub(super) struct Effort {
     pub(super) window: u64,
     /// Events looked at by one call, before it answers with what it has.
     pub(super) looks: u64,
+    /// JSON on one page, before it ends with the event at hand.
+    pub(super) bytes: usize,
 }
 
 const EFFORT: Effort = Effort {
     window: 5_000,
     looks: 50_000,
+    bytes: 8 * 1024 * 1024,
 };
+
+/// Events asked for before it is known how large they are: the default page, and some.
+const FIRST: usize = 128;
 
 /// Answers a query with one page.
 ///
@@ -112,9 +118,24 @@ struct Entry {
     position: u64,
 }
 
+/// Events, and the bytes of their JSON.
+struct Found {
+    events: Vec<RecordedEvent>,
+    bytes: usize,
+    /// The bytes are enough; there may be more.
+    is_cut: bool,
+}
+
+/// How much is wanted of a window.
+#[derive(Clone, Copy)]
+struct Wanted {
+    events: u64,
+    bytes: usize,
+}
+
 /// What came of one window.
 struct Step {
-    found: Vec<RecordedEvent>,
+    found: Found,
     /// The last entry that is done with; none when nothing is left of the index.
     stop: Option<Entry>,
 }
@@ -134,8 +155,18 @@ impl Search<'_> {
         };
         let mut looked_at = None;
         let mut looks = self.effort.looks;
-        while !keys.is_empty() && events.len() < limit && looks > 0 {
-            let wanted = (limit - events.len()) as u64;
+        let mut bytes = 0;
+        while !keys.is_empty() && events.len() < limit && looks > 0 && bytes < self.effort.bytes {
+            let rest = self.effort.bytes - bytes;
+            // What would not fit is not to be read in vain.
+            let affordable = match events.len() {
+                0 => FIRST,
+                known => rest / (bytes / known).max(1) + 1,
+            };
+            let wanted = Wanted {
+                events: affordable.min(limit - events.len()) as u64,
+                bytes: rest,
+            };
             let Step { found, stop } = match self.plan.index {
                 Index::Positions => {
                     self.step_of_positions(keys, wanted, &mut looks, source)
@@ -143,7 +174,8 @@ impl Search<'_> {
                 }
                 _ => self.step(keys, wanted, &mut looks, source).await,
             }?;
-            events.extend(found);
+            events.extend(found.events);
+            bytes += found.bytes;
             match stop {
                 Some(stop) => keys.advance(stop.key),
                 None => keys.finish(),
@@ -154,17 +186,17 @@ impl Search<'_> {
         Ok((events, rest))
     }
 
-    /// Looks at the next window of the index, for up to `wanted` events.
+    /// Looks at the next window of the index, for what is `wanted`.
     async fn step(
         &self,
         keys: Range,
-        wanted: u64,
+        wanted: Wanted,
         looks: &mut u64,
         source: &mut Source<'_>,
     ) -> Result<Step, ReadError> {
         let window = if self.plan.remaining.is_empty() {
             // One more, to know whether anything follows.
-            wanted + 1
+            wanted.events + 1
         } else {
             self.effort.window.min(*looks)
         };
@@ -172,8 +204,8 @@ impl Search<'_> {
         *looks = looks.saturating_sub(read.max(1));
         let goes_on = entries.len() as u64 == window;
         let found = self.fetch(&entries, wanted, source).await?;
-        let stop = match found.last() {
-            Some(last) if found.len() as u64 == wanted => entries
+        let stop = match found.events.last() {
+            Some(last) if found.is_full(wanted) => entries
                 .iter()
                 .position(|entry| entry.position == last.position.0),
             _ => entries.len().checked_sub(1),
@@ -189,20 +221,21 @@ impl Search<'_> {
     async fn step_of_positions(
         &self,
         keys: Range,
-        wanted: u64,
+        wanted: Wanted,
         looks: &mut u64,
         source: &mut Source<'_>,
     ) -> Result<Step, ReadError> {
         let count = if self.plan.remaining.is_empty() {
-            wanted
+            wanted.events
         } else {
             self.effort.window.min(*looks)
         };
         *looks = looks.saturating_sub(count);
         let window = keys.window(count);
-        let found = read(fetch_range(&self.plan.remaining, window, wanted), source).await?;
-        let position = match found.last() {
-            Some(last) if found.len() as u64 == wanted => last.position.0,
+        let statement = fetch_range(&self.plan.remaining, window, wanted.events);
+        let found = read(statement, wanted.bytes, source).await?;
+        let position = match found.events.last() {
+            Some(last) if found.is_full(wanted) => last.position.0,
             _ => window.last(),
         };
         Ok(Step {
@@ -242,24 +275,42 @@ impl Search<'_> {
     async fn fetch(
         &self,
         entries: &[Entry],
-        limit: u64,
+        wanted: Wanted,
         source: &mut Source<'_>,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
+    ) -> Result<Found, ReadError> {
         if entries.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Found {
+                events: Vec::new(),
+                bytes: 0,
+                is_cut: false,
+            });
         }
         let positions = entries.iter().map(|entry| to_i64(entry.position)).collect();
         let direction = self.positions.direction;
-        let statement = fetch_listed(&self.plan.remaining, positions, direction, limit);
-        read(statement, source).await
+        let remaining = &self.plan.remaining;
+        let statement = fetch_listed(remaining, positions, direction, wanted.events);
+        read(statement, wanted.bytes, source).await
+    }
+}
+
+impl Found {
+    /// Whether there may be more than what was wanted.
+    fn is_full(&self, wanted: Wanted) -> bool {
+        self.is_cut || self.events.len() as u64 == wanted.events
     }
 }
 
 async fn read(
     statement: Statement,
+    bytes: usize,
     source: &mut Source<'_>,
-) -> Result<Vec<RecordedEvent>, ReadError> {
+) -> Result<Found, ReadError> {
     let Statement { sql, arguments } = statement;
-    let rows = source.fetch(sql, arguments).await?;
-    rows.iter().map(reader::recorded).collect()
+    let rows = source.fetch_within(sql, arguments, bytes).await?;
+    let events = rows.rows.iter().map(reader::recorded);
+    Ok(Found {
+        events: events.collect::<Result<_, _>>()?,
+        bytes: rows.bytes,
+        is_cut: rows.is_cut,
+    })
 }

@@ -8,14 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::bounds::{Path, Walk};
 use super::request::Replay;
 use crate::backend::LANE;
-use crate::database::arguments;
+use crate::database::{Argument, arguments};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
-use crate::reader::{Reader, columns};
+use crate::reader::{Reader, columns, recorded};
 
 /// How often a page is tried when the database is away, and how long the first pause is; each is twice
 /// the one before.
 const ATTEMPTS: u32 = 7;
+/// JSON on a page, before it ends with the event at hand.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What was read at once.
@@ -85,11 +87,11 @@ async fn next(
     if walk.path == Path::Everything && replay.filters() {
         return window(reader, replay, walk, page_len as u64).await;
     }
-    let events = along(reader, walk, page_len).await?;
+    let (events, more) = along(reader, walk, page_len).await?;
     let read = events.len() as u64;
-    check_order(walk, &events, page_len)?;
+    check_order(walk, &events, more)?;
     match events.last() {
-        Some(last) if events.len() == page_len => {
+        Some(last) if more => {
             walk.after = place(walk, last);
             walk.positions.0 = last.position;
         }
@@ -118,7 +120,7 @@ async fn along(
     reader: &Reader,
     walk: &Walk,
     page_len: usize,
-) -> Result<Vec<RecordedEvent>, ReadError> {
+) -> Result<(Vec<RecordedEvent>, bool), ReadError> {
     macro_rules! read {
         ($condition:literal, $order:literal) => {
             concat!(
@@ -166,7 +168,21 @@ async fn along(
     };
     let mut all = arguments![walk.after, walk.until, page_len as u64];
     all.append(&mut arguments);
-    reader.read(sql, all).await
+    let (events, is_cut) = read(reader, sql, all).await?;
+    let more = is_cut || events.len() == page_len;
+    Ok((events, more))
+}
+
+/// Events, up to the one with which there are enough bytes, and whether that ended it.
+async fn read(
+    reader: &Reader,
+    sql: &str,
+    arguments: Vec<Argument>,
+) -> Result<(Vec<RecordedEvent>, bool), ReadError> {
+    let mut source = reader.source();
+    let rows = source.fetch_within(sql, arguments, PAGE_BYTES).await?;
+    let events = rows.rows.iter().map(recorded);
+    Ok((events.collect::<Result<_, _>>()?, rows.is_cut))
 }
 
 /// Reads a run of positions, of which the database keeps back what does not pass the filters. It has
@@ -200,7 +216,11 @@ async fn window(
         arguments.extend(types.iter().map(|name| name.as_str().into()));
     }
     sql.push_str(" ORDER BY position");
-    let events = reader.read(&sql, arguments).await?;
+    let (events, is_cut) = read(reader, &sql, arguments).await?;
+    let until = match events.last() {
+        Some(last) if is_cut => last.position.0,
+        _ => until,
+    };
     let read = until - walk.after;
     walk.after = until;
     walk.positions.0 = Position(until);
@@ -212,7 +232,7 @@ async fn window(
 }
 
 /// Nothing may be missing on a path that counts.
-fn check_order(walk: &Walk, events: &[RecordedEvent], page_len: usize) -> Result<(), ReadError> {
+fn check_order(walk: &Walk, events: &[RecordedEvent], more: bool) -> Result<(), ReadError> {
     if !matches!(walk.path, Path::Stream(_) | Path::Everything) {
         return Ok(());
     }
@@ -234,7 +254,7 @@ fn check_order(walk: &Walk, events: &[RecordedEvent], page_len: usize) -> Result
         }
         expected += 1;
     }
-    if events.len() < page_len && expected <= walk.until {
+    if !more && expected <= walk.until {
         return gap(expected, None);
     }
     Ok(())

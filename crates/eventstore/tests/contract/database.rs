@@ -95,19 +95,7 @@ impl Database {
 
     /// A connection past the store.
     pub(crate) async fn connect(&self) -> Outside {
-        match self {
-            Self::Sqlite { .. } => {
-                let options = SqliteConnectOptions::from_str(&self.url()).unwrap();
-                Outside::Sqlite(options.connect().await.unwrap())
-            }
-            Self::Postgres { admin, name } => Outside::Postgres(
-                PgConnectOptions::clone(admin)
-                    .database(name)
-                    .connect()
-                    .await
-                    .unwrap(),
-            ),
-        }
+        Outside::open(&self.url()).await
     }
 
     /// Keeps everybody from appending until it is released.
@@ -131,6 +119,16 @@ pub(crate) enum Outside {
 }
 
 impl Outside {
+    pub(crate) async fn open(url: &str) -> Self {
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url).unwrap();
+            return Self::Sqlite(options.connect().await.unwrap());
+        }
+        let options = PgConnectOptions::from_str(url).unwrap();
+        let options = options.disable_statement_logging();
+        Self::Postgres(options.connect().await.unwrap())
+    }
+
     pub(crate) async fn execute(&mut self, sql: &str) {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match self {

@@ -118,6 +118,8 @@ async fn relay(
         tokio::select! {
             Ok(()) = fault.changed() => {}
             read = client.read(&mut up) => {
+                // It may have been set while this was waiting.
+                let now = *fault.borrow();
                 let carried = read.ok().filter(|bytes| *bytes > 0);
                 let Some(bytes) = carried else { return Some(()) };
                 let sent = &up[..bytes.min(left)];

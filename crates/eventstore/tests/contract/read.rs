@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::{Append, ExpectedVersion, OpenError, Options, Position, ReadError};
+use eventstore::{Append, EventQuery, ExpectedVersion, OpenError, Options, Position, ReadError};
 
 use crate::database::{Database, contract};
 use crate::samples::{all, assert_in_order, event, one, stream, write};
@@ -13,6 +13,7 @@ contract!(
     everything_is_read_in_pages,
     a_store_outlives_its_process,
     a_corrupt_event_is_named,
+    a_time_that_is_none_is_corrupt,
 );
 
 async fn an_empty_store_has_nothing(database: Arc<Database>) {
@@ -145,6 +146,42 @@ async fn options_out_of_bounds_are_refused() {
         ),
         "{error}"
     );
+}
+
+async fn a_time_that_is_none_is_corrupt(database: Arc<Database>) {
+    let store = database.open().await;
+    for _ in 0..2 {
+        store.append(one("a", ExpectedVersion::Any)).await.unwrap();
+    }
+    let mut outside = database.connect().await;
+    // The last one of PostgreSQL is the first year that is none here.
+    let times = match *database {
+        Database::Sqlite { .. } => [
+            "9223372036854775807",
+            "-9223372036854775808",
+            "300000000000000000",
+        ],
+        Database::Postgres { .. } => ["'infinity'", "'-infinity'", "'10000-01-01T00:00:00Z'"],
+    };
+    for time in times {
+        let sql = format!("UPDATE events SET recorded_at = {time} WHERE position = 1");
+        outside.execute(&sql).await;
+
+        let errors = [
+            store.read_all(Position::START, 10).await.unwrap_err(),
+            store.read_stream(&stream("a"), 0, 10).await.unwrap_err(),
+            store.query(&EventQuery::default()).await.unwrap_err(),
+        ];
+
+        for error in errors {
+            assert!(
+                matches!(&error, ReadError::Corrupt { position: Position(1), message }
+                    if message.contains("no time")),
+                "{time}: {error:?}"
+            );
+        }
+        assert_eq!(store.read_all(Position(1), 10).await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]

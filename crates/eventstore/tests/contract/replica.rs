@@ -9,7 +9,7 @@ use eventstore::{
 
 use crate::database::PATIENCE;
 use crate::samples::{one, stream};
-use crate::standby::{Server, programs};
+use crate::server::Server;
 
 async fn open(primary: &Server, replica: &str) -> Arc<dyn EventStore> {
     let options = Options {
@@ -63,14 +63,18 @@ fn count(statistics: ReadStatistics) -> [u64; 4] {
     [replica, primary, behind, away]
 }
 
+/// What the replica has read is not removed under it.
+const SETTINGS: [&str; 2] = ["hot_standby_feedback=on", "max_wal_senders=4"];
+
 const BY_REPLICA: [u64; 4] = [1, 0, 0, 0];
 const BEHIND: [u64; 4] = [0, 0, 1, 0];
 const AWAY: [u64; 4] = [0, 0, 0, 1];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_follow_a_replica_that_lags_dies_and_comes_back() {
-    let Some(programs) = programs() else { return };
-    let primary = Server::primary(&programs);
+    let Some(primary) = Server::start(&SETTINGS) else {
+        return;
+    };
     // Its tables are made before the replica is, or after; here before.
     eventstore::open(&primary.url(), Options::default())
         .await
@@ -126,14 +130,14 @@ async fn reads_follow_a_replica_that_lags_dies_and_comes_back() {
     assert_eq!(count(read(&*store, last, PATIENCE).await), BY_REPLICA);
 
     // The replica dies under the reads: they go on.
-    replica.kill();
+    replica.stop("immediate");
     let last = append().await;
     assert_eq!(read(&*store, last, short).await.replica, 0);
     seen(&*store, |head| head.is_none()).await;
     assert_eq!(count(read(&*store, Position(1), PATIENCE).await), AWAY);
     assert_eq!(store.head().await.unwrap(), last);
 
-    replica.start();
+    replica.start_again();
     seen(&*store, |head| head >= Some(last)).await;
     assert_eq!(count(read(&*store, last, PATIENCE).await), BY_REPLICA);
     store.close().await;
@@ -142,8 +146,9 @@ async fn reads_follow_a_replica_that_lags_dies_and_comes_back() {
 // As behind the address of a Kubernetes service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_several_replicas_behind_one_address_none_answers_what_it_has_not() {
-    let Some(programs) = programs() else { return };
-    let primary = Server::primary(&programs);
+    let Some(primary) = Server::start(&SETTINGS) else {
+        return;
+    };
     eventstore::open(&primary.url(), Options::default())
         .await
         .unwrap()
@@ -219,9 +224,10 @@ async fn paused(replica: &Server) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_has_another_store_is_not_taken_for_a_replica() {
-    let Some(programs) = programs() else { return };
-    let primary = Server::primary(&programs);
-    let stranger = Server::primary(&programs);
+    let Some(primary) = Server::start(&SETTINGS) else {
+        return;
+    };
+    let stranger = Server::start(&SETTINGS).unwrap();
     let other = eventstore::open(&stranger.url(), Options::default())
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! A PostgreSQL of the test's own, to stop, kill and freeze.
+//! A PostgreSQL of the test's own, to stop, kill and freeze, and replicas of it.
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     programs: PathBuf,
-    settings: String,
+    settings: Vec<String>,
 }
 
 impl Server {
@@ -32,28 +32,40 @@ impl Server {
             eprintln!("not tested: there is no PostgreSQL to start");
             return None;
         };
-        let folder = TempDir::new().unwrap();
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(folder.path()));
-        }
-        let mut server = Self {
-            folder,
-            port: 0,
-            programs,
-            settings: String::new(),
-        };
+        let mut all = vec!["listen_addresses=127.0.0.1".to_owned(), "fsync=off".into()];
+        all.extend(settings.iter().map(|&setting| setting.to_owned()));
+        let server = Self::stopped(programs, all);
         let mut initdb = server.program("initdb");
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
         initdb.args(["--locale=C", "--no-sync", "--pgdata"]);
         run(initdb.arg(server.data()));
-        let sockets = server.folder.path().display().to_string();
-        let mut all = vec!["listen_addresses=127.0.0.1".to_owned(), "fsync=off".into()];
-        all.push(format!("unix_socket_directories={sockets}"));
-        all.extend(settings.iter().map(|&setting| setting.to_owned()));
-        server.settings = all.iter().map(|setting| format!(" -c {setting}")).collect();
-        server.port = free_port();
         server.start_again();
         Some(server)
+    }
+
+    /// A streaming replica of a server as it is now, running, with the same settings.
+    pub(crate) fn replica_of(primary: &Self) -> Self {
+        let replica = Self::stopped(primary.programs.clone(), primary.settings.clone());
+        let source = format!("host=127.0.0.1 port={} user=postgres", primary.port);
+        let mut copy = replica.program("pg_basebackup");
+        copy.args(["-R", "--checkpoint=fast", "--no-sync", "-d", &source]);
+        run(copy.arg("-D").arg(replica.data()));
+        replica.start_again();
+        replica
+    }
+
+    /// A server without a database yet, and a port for it.
+    fn stopped(programs: PathBuf, settings: Vec<String>) -> Self {
+        let folder = TempDir::new().unwrap();
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        Self {
+            folder,
+            port: free_port(),
+            programs,
+            settings,
+        }
     }
 
     /// The database of the server.
@@ -69,9 +81,34 @@ impl Server {
         }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.database().url()
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        let mut outside = self.database().connect().await;
+        outside.execute(sql).await;
+        outside.close().await;
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let mut outside = self.database().connect().await;
+        let number = outside.number(sql).await;
+        outside.close().await;
+        number
+    }
+
     /// Starts it after it was stopped; it recovers what it has to before this returns.
     pub(crate) fn start_again(&self) {
-        let options = format!("{} -c port={}", self.settings, self.port);
+        let folder = self.folder.path().display();
+        let mut options = format!("-c port={} -c unix_socket_directories={folder}", self.port);
+        for setting in &self.settings {
+            options.push_str(&format!(" -c {setting}"));
+        }
         let log = self.folder.path().join("log");
         let deadline = Instant::now() + PATIENCE;
         loop {

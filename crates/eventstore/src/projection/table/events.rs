@@ -1,9 +1,9 @@
 //! Reading events on a connection that is in a transaction, or only as far as they are needed.
 
 use crate::backend::{LANE, RawEvent};
-use crate::database::{Database, Row, Session, arguments};
+use crate::database::{Database, Rows, Session, arguments};
 use crate::event::RecordedEvent;
-use crate::reader::{columns, raw_here};
+use crate::reader::{columns, enough, raw_here};
 
 const READ: &str = concat!(
     "SELECT ",
@@ -11,14 +11,16 @@ const READ: &str = concat!(
     " FROM events WHERE lane = $1 AND position > $2 ORDER BY position LIMIT $3"
 );
 
-/// Rows of up to `limit` events above a position.
+/// Rows of up to `limit` events above a position; fewer, if with them there are so many bytes.
 pub(crate) async fn page(
     database: &Database,
     after: u64,
     limit: u64,
-) -> Result<Vec<Row>, sqlx::Error> {
+    bytes: usize,
+) -> Result<Rows, sqlx::Error> {
     let arguments = arguments![i64::from(LANE), after, limit];
-    database.fetch(READ, arguments).await
+    let enough = Some(enough(bytes));
+    database.fetch_within(READ, arguments, enough).await
 }
 
 /// As [`page`], within a transaction and read.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eventstore::consumer::{
-    CircuitBreaker, ConsumerOptions, DeadLetter, DeadLetterQuery, Delivery, Exhausted, Handler,
-    HandlerError, PartitionState, Subscriptions, TransactionalHandler,
+    AfterDeadLetter, CircuitBreaker, ConsumerOptions, DeadLetter, DeadLetterQuery, Delivery,
+    Exhausted, Handler, HandlerError, PartitionState, Subscriptions, TransactionalHandler,
 };
 use eventstore::{EventStore, Position, RecordedEvent, Transaction};
 
@@ -37,9 +37,10 @@ pub(super) async fn letters(store: &Arc<dyn EventStore>) -> Vec<DeadLetter> {
     subscriptions.dead_letters(&query).await.unwrap().letters
 }
 
-/// A breaker that does not open.
+/// A breaker that does not open, and streams that go on behind a dead letter.
 pub(super) fn patient() -> ConsumerOptions {
     ConsumerOptions {
+        after_dead_letter: AfterDeadLetter::Continue,
         breaker: CircuitBreaker {
             failures: u32::MAX,
             ..CircuitBreaker::default()

@@ -57,7 +57,7 @@ async fn what_a_dead_holder_had_is_taken_over_and_no_effect_is_doubled(database:
         });
         joining.start(options.clone(), delivery).await.unwrap();
         running.push(joining);
-        head = append(&*stores[0], 8, 15).await;
+        head = append(&*stores[0], 8, 8).await;
         let database = &database;
         until("effects of the one that joined", || async move {
             let effects = effects(database).await;

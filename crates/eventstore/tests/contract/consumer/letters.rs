@@ -208,6 +208,8 @@ async fn slow_replay(
     let consumers = Arc::new(consumers(store));
     let options = ConsumerOptions {
         batch_timeout: timeout,
+        // As long as a claim holds at least.
+        lease: Duration::from_millis(600),
         ..patient()
     };
     let delivery = Delivery::at_least_once(handler);
@@ -251,7 +253,7 @@ async fn a_replay_that_was_cut_off_can_be_repeated(database: Arc<Database>) {
     let consumers = &consumers;
     super::stage::until("the second replay", || async move {
         match consumers.replay(NAME, Position(1)).await {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(ConsumerError::DeadLetterBusy { .. }) => false,
             Err(error) => panic!("{error}"),
         }

@@ -1,8 +1,11 @@
 //! Durable subscriptions.
 
+mod divide;
 mod failures;
 mod fence;
+mod held;
 mod leases;
 mod letters;
+mod processes;
 mod progress;
-mod stage;
+pub(crate) mod stage;

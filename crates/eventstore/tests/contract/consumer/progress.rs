@@ -64,7 +64,7 @@ async fn events_are_handled_in_order_and_the_checkpoint_follows(database: Arc<Da
 }
 
 /// How often a consumer is cut off in the scenarios below.
-const KILLS: usize = 12;
+const KILLS: usize = 6;
 
 /// Some milliseconds, drawn anew each time.
 async fn a_while() {

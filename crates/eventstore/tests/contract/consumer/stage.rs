@@ -24,7 +24,7 @@ pub(crate) const NAME: &str = "mail";
 /// A lease that a slow machine keeps, too; checkpoints move over what is left out at a third of it.
 pub(crate) fn options() -> ConsumerOptions {
     ConsumerOptions {
-        lease: Duration::from_secs(3),
+        lease: Duration::from_millis(1500),
         poll: Duration::from_millis(20),
         backoff: Backoff {
             attempts: 3,
