@@ -17,6 +17,9 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
+/// JSON on a page, before it ends with the event at hand.
+pub(crate) const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
 const READ_ALL: &str = concat!(
     "SELECT ",
     columns!(),
@@ -177,10 +180,12 @@ impl Reader {
         read_all(after, limit, &mut self.source()).await
     }
 
-    /// As [`read_all`](Self::read_all), but unread: what arrives is not held up by what it means.
-    pub(crate) async fn page(&self, after: Position, limit: usize) -> Result<Vec<Row>, ReadError> {
+    /// As [`read_all`](Self::read_all), but unread, for what arrives is not to be held up by what it
+    /// means; and no more than [`PAGE_BYTES`].
+    pub(crate) async fn page(&self, after: Position, limit: usize) -> Result<Rows, ReadError> {
         let arguments = arguments![i64::from(LANE), after.0, limit as u64];
-        self.source().fetch(READ_ALL, arguments).await
+        let mut source = self.source();
+        source.fetch_within(READ_ALL, arguments, PAGE_BYTES).await
     }
 
     pub(crate) async fn head(&self) -> Result<Position, ReadError> {

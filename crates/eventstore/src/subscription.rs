@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backend::read_error;
-use crate::database::Row;
+use crate::database::{Row, Rows};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
 use crate::reader;
@@ -24,7 +24,8 @@ use crate::store::Shared;
 const FIRST_PAGE: usize = 128;
 const LARGEST_PAGE: usize = 1024;
 
-/// Size to stay below with one page, as far as the page before it tells.
+/// Size to stay below with one page, as far as the page before it tells. Well below where a page is cut off,
+/// which costs a connection.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -84,7 +85,7 @@ struct Follower {
     /// Events to read at once.
     limit: usize,
     /// The page after `page`, being read while that is given out.
-    ahead: Option<AbortOnDropHandle<Result<Vec<Row>, ReadError>>>,
+    ahead: Option<AbortOnDropHandle<Result<Rows, ReadError>>>,
     /// How long to wait after the next failure.
     pause: Duration,
     /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
@@ -135,17 +136,12 @@ impl Follower {
     }
 
     /// Begins to read the page behind a full one.
-    fn read_ahead(&mut self, page: &[Row]) -> Result<(), ReadError> {
-        let Some(last) = page.last() else {
+    fn read_ahead(&mut self, page: &Rows) -> Result<(), ReadError> {
+        let Some(last) = page.rows.last() else {
             return Ok(());
         };
         let after = reader::position(last).map_err(read_error)?;
-        let bytes = page
-            .iter()
-            .map(reader::json_bytes)
-            .sum::<Result<usize, _>>();
-        let bytes = bytes.map_err(read_error)?;
-        let affordable = PAGE_BYTES * page.len() / bytes.max(1);
+        let affordable = PAGE_BYTES * page.rows.len() / page.bytes.max(1);
         self.limit = (self.limit * 2).min(LARGEST_PAGE).min(affordable).max(1);
         let (reader, limit) = (self.shared.reader.clone(), self.limit);
         let reading = tokio::spawn(async move { reader.page(after, limit).await });
@@ -165,11 +161,11 @@ impl Follower {
             })?,
             None => self.shared.reader.page(self.after, limit).await?,
         };
-        if !page.is_empty() {
-            if page.len() == limit {
+        if !page.rows.is_empty() {
+            if page.is_cut || page.rows.len() == limit {
                 self.read_ahead(&page)?;
             }
-            self.page = page.into_iter();
+            self.page = page.rows.into_iter();
             return Ok(());
         }
         if !self.cursor_checked || known_head > self.after {

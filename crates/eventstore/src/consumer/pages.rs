@@ -14,14 +14,12 @@ use crate::backend::LANE;
 use crate::database::{Argument, Database, Sql, arguments};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
-use crate::reader::{Reader, columns};
+use crate::reader::{PAGE_BYTES, Reader, columns};
 
 /// Pages that are kept.
 const KEPT: usize = 4;
 /// Most events on a page, unless a batch asks for more.
 const PAGE: usize = 512;
-/// JSON on a page, before it ends with the event at hand.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Positions that one read goes over at most, when it looks for few events among many.
 const WINDOW: u64 = 20_000;
 

@@ -11,13 +11,10 @@ use super::table::events;
 use crate::backend::RawEvent;
 use crate::database::{Database, Row, Rows};
 use crate::event::{Position, RecordedEvent};
-use crate::reader;
+use crate::reader::{self, PAGE_BYTES};
 
 /// Pages that wait to be folded, beside the one that is read.
 const AHEAD: usize = 2;
-
-/// JSON on a page, before it ends with the event at hand. The next one asks for fewer events then.
-const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How often a waiting reader looks whether the store still reaches as far as its cursor.
 const CURSOR_CHECK: Duration = Duration::from_secs(5);
@@ -189,7 +186,8 @@ impl Fetching {
                 None
             }
         };
-        self.page = match bytes >= PAGE_BYTES {
+        // To cut a page off costs a connection.
+        self.page = match is_cut || bytes >= PAGE_BYTES / 2 {
             true => (self.page / 2).max(1),
             false => (self.page * 2).min(self.limit),
         };

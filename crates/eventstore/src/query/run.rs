@@ -23,7 +23,7 @@ pub(super) struct Effort {
 const EFFORT: Effort = Effort {
     window: 5_000,
     looks: 50_000,
-    bytes: 8 * 1024 * 1024,
+    bytes: reader::PAGE_BYTES,
 };
 
 /// Events asked for before it is known how large they are: the default page, and some.

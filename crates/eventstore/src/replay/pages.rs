@@ -11,13 +11,11 @@ use crate::backend::LANE;
 use crate::database::{Argument, arguments};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
-use crate::reader::{Reader, columns, recorded};
+use crate::reader::{PAGE_BYTES, Reader, columns, recorded};
 
 /// How often a page is tried when the database is away, and how long the first pause is; each is twice
 /// the one before.
 const ATTEMPTS: u32 = 7;
-/// JSON on a page, before it ends with the event at hand.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What was read at once.

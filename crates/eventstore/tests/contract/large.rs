@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use eventstore::consumer::{ConsumerOptions, Delivery};
+use eventstore::projection::{DocumentQuery, RunnerOptions, Tenants};
 use eventstore::replay::{Replay, Replays, ReplaysOptions};
 use eventstore::{
-    Append, Direction, EventQuery, EventStore, ExpectedVersion, NewEvent, Position, RecordedEvent,
+    Append, Direction, EventQuery, EventStore, ExpectedVersion, NewEvent, Position, Projection,
+    RecordedEvent,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::consumer::stage::{Log, consumers, logging, options, until_all_at};
 use crate::database::{Database, contract};
+use crate::projection::samples::{projections, reach};
 use crate::replay::seen;
-use crate::samples::{stream, write};
+use crate::samples::{next, stream, write};
 
 contract!(pages_end_when_they_are_large_and_nothing_is_left_out);
 
@@ -29,6 +32,38 @@ async fn filled(database: &Database) -> Arc<dyn EventStore> {
         store.append(append).await.unwrap();
     }
     store
+}
+
+/// How many bytes there are.
+struct Sizes;
+
+impl Projection for Sizes {
+    fn name(&self) -> &str {
+        "sizes"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn selects(&self, _event: &RecordedEvent) -> bool {
+        true
+    }
+
+    fn keys(&self, _event: &RecordedEvent) -> Vec<String> {
+        vec!["all".to_owned()]
+    }
+
+    fn apply(
+        &self,
+        document: Option<Value>,
+        _key: &str,
+        event: &RecordedEvent,
+    ) -> Result<Option<Value>, String> {
+        let before = document.and_then(|sum| sum.as_u64()).unwrap_or(0);
+        let text = event.data.as_str().ok_or("no text")?;
+        Ok(Some(json!(before + text.len() as u64)))
+    }
 }
 
 fn positions(events: &[RecordedEvent]) -> Vec<u64> {
@@ -79,6 +114,17 @@ async fn pages_end_when_they_are_large_and_nothing_is_left_out(database: Arc<Dat
     until_all_at(&store, Position(COUNT)).await;
     let handled: Vec<u64> = log.positions().iter().map(|at| at.0).collect();
     assert_eq!(handled, all);
+
+    let subscribed = next(&mut store.subscribe(Position::START), COUNT as usize).await;
+    assert_eq!(positions(&subscribed), all);
+
+    let projections = projections(&store);
+    let runner = projections.run(Arc::new(Sizes), &RunnerOptions::default());
+    reach(&projections, Sizes.name(), Position(COUNT)).await;
+    let query = DocumentQuery::new(Sizes.name(), Tenants::All);
+    let answer = projections.list(&query).await.unwrap().value;
+    assert_eq!(answer.documents[0].data, json!(COUNT * BYTES as u64));
+    runner.unwrap().stop().await;
 
     let options = ReplaysOptions {
         page_len: 1000,

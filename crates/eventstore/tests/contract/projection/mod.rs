@@ -5,5 +5,5 @@ mod follow;
 mod inline;
 mod model;
 mod query;
-mod samples;
+pub(crate) mod samples;
 mod swap;
