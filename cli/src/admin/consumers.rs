@@ -28,6 +28,7 @@ const LETTERS: &[Column] = &[
     ("event", "/event_type"),
     ("attempts", "/attempts"),
     ("last failure", "/last_failed_at"),
+    ("held behind", "/held_behind"),
     ("error", "/error"),
 ];
 

@@ -173,6 +173,7 @@ fn view(letter: DeadLetter) -> Value {
         "attempts": letter.attempts,
         "first_failed_at": super::views::time(letter.first_failed_at),
         "last_failed_at": super::views::time(letter.last_failed_at),
+        "held_behind": letter.held_behind,
     })
 }
 
