@@ -103,6 +103,16 @@ pub enum ReadError {
         /// Where the store ends.
         head: Position,
     },
+    /// Another event stands where a subscription has been: the database was put back to an earlier state, as
+    /// by a failover that lost the last commits, and what was written since is not what was read.
+    #[error(
+        "the event at position {position} is not the one that was read there before; \
+         rebuild the reader from the start"
+    )]
+    Rewritten {
+        /// Where the reader is.
+        position: Position,
+    },
     /// The query can never be answered as it is.
     #[error("{field}: {message}")]
     Invalid {
@@ -132,6 +142,7 @@ impl ReadError {
             Self::Corrupt { .. } => "SIGNET-EVENTS-0011",
             Self::Gap { .. } => "SIGNET-EVENTS-0012",
             Self::AheadOfStore { .. } => "SIGNET-EVENTS-0013",
+            Self::Rewritten { .. } => "SIGNET-EVENTS-0017",
             Self::Invalid { .. } => "SIGNET-EVENTS-0014",
             Self::NotReached { .. } => "SIGNET-EVENTS-0015",
         }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::Position;
 use crate::reader::Reader;
 
-/// Greatest position known to be committed. It only grows.
+/// Greatest position known to be committed. It grows, but for what turns out not to be so.
 #[derive(Debug, Clone)]
 pub(crate) struct Head(Arc<watch::Sender<Position>>);
 
@@ -26,6 +26,18 @@ impl Head {
                 *head = position;
             }
             grows
+        });
+    }
+
+    /// Takes back a position that the store does not have: it was put back to an earlier state, or somebody
+    /// announced what is not.
+    fn take_back(&self, believed: Position, position: Position) {
+        self.0.send_if_modified(|head| {
+            let still = *head == believed && position < believed;
+            if still {
+                *head = position;
+            }
+            still
         });
     }
 
@@ -66,14 +78,44 @@ pub(crate) async fn poll(
 ) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut doubted = None;
     while cancelled.run_until_cancelled(ticks.tick()).await.is_some() {
         if !head.is_watched() {
             continue;
         }
+        // Before the store is asked: it has to have what was committed by then.
+        let believed = head.known();
         match cancelled.run_until_cancelled(reader.head()).await {
-            Some(Ok(position)) => head.advance(position),
+            Some(Ok(position)) if position >= believed => {
+                doubted = None;
+                head.advance(position);
+            }
+            Some(Ok(position)) if doubted == Some(believed) => {
+                tracing::warn!(%believed, %position, "the store ends before what was announced");
+                head.take_back(believed, position);
+            }
+            Some(Ok(_)) => doubted = Some(believed),
             Some(Err(error)) => tracing::debug!(%error, "cannot look up the end of the store"),
             None => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Head;
+    use crate::event::Position;
+
+    #[test]
+    fn what_the_store_does_not_have_is_taken_back_unless_there_is_news() {
+        let head = Head::new(Position(5));
+        head.advance(Position(900));
+
+        head.take_back(Position(800), Position(6));
+        assert_eq!(head.known(), Position(900));
+        head.take_back(Position(900), Position(6));
+        assert_eq!(head.known(), Position(6));
+        head.advance(Position(7));
+        assert_eq!(head.known(), Position(7));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::backend::{LANE, RawEvent, read_error};
 use crate::database::{Argument, Database, Enough, Row, Rows, Session, Sql, arguments};
 use crate::error::ReadError;
@@ -224,6 +226,11 @@ fn unreadable(row: &Row, error: sqlx::Error) -> ReadError {
         },
         (error, _) => error,
     }
+}
+
+/// Id and position of the event in a row of [`columns!`].
+pub(crate) fn name(row: &Row) -> Result<(Uuid, Position), sqlx::Error> {
+    Ok((row.uuid(0)?, position(row)?))
 }
 
 /// Position of the event in a row of [`columns!`].

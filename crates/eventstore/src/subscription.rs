@@ -12,12 +12,13 @@ use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::backend::read_error;
 use crate::database::{Row, Rows};
 use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent};
-use crate::reader;
+use crate::reader::{self, Reader};
 use crate::store::Shared;
 
 /// Events read at once: few at first, more while there are more and they are small.
@@ -44,6 +45,7 @@ impl Subscription {
             head: shared.head.watch(),
             shared,
             after,
+            last: None,
             page: Vec::new().into_iter(),
             limit: FIRST_PAGE,
             ahead: None,
@@ -79,6 +81,9 @@ struct Follower {
     head: watch::Receiver<Position>,
     /// Last position given out.
     after: Position,
+    /// Id of the event there, if it was given out. It is read again before each page: whether the store goes on
+    /// from what was read cannot be told by positions.
+    last: Option<Uuid>,
     /// Fetched, but not given out yet. What an event says is read when it is asked for: by then the
     /// database is busy with the next page.
     page: vec::IntoIter<Row>,
@@ -131,8 +136,36 @@ impl Follower {
                 return Err(ReadError::Gap { expected, found });
             }
         };
-        self.after = event.position;
+        (self.after, self.last) = (event.position, Some(event.id));
         Ok(event)
+    }
+
+    /// Reads a page, with the event before it if that is known.
+    async fn read(
+        reader: Reader,
+        after: Position,
+        overlaps: bool,
+        limit: usize,
+    ) -> Result<Rows, ReadError> {
+        let overlap = u64::from(overlaps);
+        let from = Position(after.0.saturating_sub(overlap));
+        reader.page(from, limit + overlap as usize).await
+    }
+
+    /// Takes away the event before a page, which has to be the one that was read there before.
+    fn continued(&self, mut page: Rows) -> Result<Rows, ReadError> {
+        let (Some(last), false) = (self.last, page.rows.is_empty()) else {
+            return Ok(page);
+        };
+        let before = page.rows.remove(0);
+        match reader::name(&before).map_err(read_error)? {
+            (id, position) if position == self.after && id == last => Ok(page),
+            (_, position) if position == self.after => Err(ReadError::Rewritten { position }),
+            (_, found) => Err(ReadError::Gap {
+                expected: self.after,
+                found,
+            }),
+        }
     }
 
     /// Begins to read the page behind a full one.
@@ -143,8 +176,8 @@ impl Follower {
         let after = reader::position(last).map_err(read_error)?;
         let affordable = PAGE_BYTES * page.rows.len() / page.bytes.max(1);
         self.limit = (self.limit * 2).min(LARGEST_PAGE).min(affordable).max(1);
-        let (reader, limit) = (self.shared.reader.clone(), self.limit);
-        let reading = tokio::spawn(async move { reader.page(after, limit).await });
+        let reading = Self::read(self.shared.reader.clone(), after, true, self.limit);
+        let reading = tokio::spawn(reading);
         self.ahead = Some(AbortOnDropHandle::new(reading));
         Ok(())
     }
@@ -159,8 +192,17 @@ impl Follower {
                 let message = format!("reading ahead was given up: {error}");
                 Err(ReadError::Unavailable { message })
             })?,
-            None => self.shared.reader.page(self.after, limit).await?,
+            None => {
+                let reader = self.shared.reader.clone();
+                Self::read(reader, self.after, self.last.is_some(), limit).await?
+            }
         };
+        let mut page = self.continued(page)?;
+        if page.rows.is_empty() && page.is_cut {
+            // The event before was a page by itself.
+            let reader = self.shared.reader.clone();
+            page = Self::read(reader, self.after, false, limit).await?;
+        }
         if !page.rows.is_empty() {
             if page.is_cut || page.rows.len() == limit {
                 self.read_ahead(&page)?;

@@ -7,7 +7,7 @@
 //! it as it is, and the keeper (`keeper.rs`) brings it up to date beside. So it is never wrong, only
 //! behind, and says so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -88,14 +88,22 @@ impl Inline {
             .map(|folding| folding.current.position)
             .min();
         let Some(from) = from else { return Ok(()) };
-        let mut recorded = match from < head {
-            true => events::within(session, from, head - from).await?,
-            false => Vec::new(),
+        let gap = match from < head {
+            true => events::gap(session, from, head).await?,
+            false => Some(Vec::new()),
         };
+        let mut recorded = gap.unwrap_or_else(|| {
+            // No fault of this append, and nothing to keep everybody waiting for.
+            foldings.retain(|folding| folding.current.position >= head);
+            self.wake.notify_waiters();
+            Vec::new()
+        });
         for (row, link) in rows.iter().zip(links) {
             recorded.push(record(row, link, recorded_at)?);
         }
-        fold(session, &mut foldings, &recorded).await?;
+        if fold(session, &mut foldings, &recorded).await? {
+            self.wake.notify_waiters();
+        }
         let mut written = Vec::new();
         for folding in foldings {
             let Folding {
@@ -160,12 +168,13 @@ impl Inline {
     }
 }
 
-/// Loads what the events touch, of all projections at once.
+/// Loads what the events touch, of all projections at once. Those with a damaged document among it are left
+/// out, and left to the keeper: the append has nothing to do with it. Whether there are any.
 async fn fold(
     session: &mut Session<'_>,
-    foldings: &mut [Folding],
+    foldings: &mut Vec<Folding>,
     recorded: &[RecordedEvent],
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let mut wanted = Wanted::new();
     for folding in foldings.iter_mut() {
         folding.events = behind(recorded, folding.current.position).to_vec();
@@ -179,14 +188,29 @@ async fn fold(
         .enumerate()
         .map(|(place, folding)| (folding.current.generation, place))
         .collect();
-    for found in documents::read(session, wanted).await? {
-        if let Some(place) = places.get(&found.generation) {
-            foldings[*place]
-                .fold
-                .load(found.name, found.position, found.data);
+    let mut damaged = BTreeSet::new();
+    for found in documents::read_each(session, wanted).await? {
+        match found {
+            Ok(found) => {
+                if let Some(place) = places.get(&found.generation) {
+                    let fold = &mut foldings[*place].fold;
+                    fold.load(found.name, found.position, found.data);
+                }
+            }
+            Err(generation) => {
+                damaged.insert(generation);
+            }
         }
     }
-    Ok(())
+    foldings.retain(|folding| {
+        let is_damaged = damaged.contains(&folding.current.generation);
+        if is_damaged {
+            let projection = &folding.current.projection;
+            tracing::error!(projection, "a document is damaged; clear the projection");
+        }
+        !is_damaged
+    });
+    Ok(!damaged.is_empty())
 }
 
 /// The events behind a position.

@@ -182,12 +182,9 @@ async fn finish(engine: &Engine, task: &Task) -> Result<bool, sqlx::Error> {
         transaction.rollback().await?;
         return Ok(false);
     }
-    let mut recorded = match events::within(&mut session, position, GAP).await {
-        Err(sqlx::Error::Decode(_)) => {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
-        recorded => recorded?,
+    let Some(mut recorded) = events::gap(&mut session, position, head).await? else {
+        transaction.rollback().await?;
+        return Ok(false);
     };
     let mut fold = Fold::new(Arc::clone(&task.projection), Share::WHOLE, false);
     let touched = fold.touched(&mut recorded);

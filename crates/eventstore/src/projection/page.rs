@@ -16,6 +16,9 @@ use crate::reader::{self, PAGE_BYTES};
 /// Pages that wait to be folded, beside the one that is read.
 const AHEAD: usize = 2;
 
+/// Before what was announced and is not there is looked for again.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often a waiting reader looks whether the store still reaches as far as its cursor.
 const CURSOR_CHECK: Duration = Duration::from_secs(5);
 
@@ -103,7 +106,14 @@ impl Pages {
             ..Page::default()
         };
         for row in &fetched.rows {
-            if let Err(stop) = self.take(&mut page, reader::raw_here(row)?) {
+            let taken = match reader::raw_here(row) {
+                Ok(event) => self.take(&mut page, event),
+                Err(error) => Err(Stop {
+                    position: page.last + 1,
+                    message: format!("the event is corrupt ({error}); restore it from a backup"),
+                }),
+            };
+            if let Err(stop) = taken {
                 page.stop = Some(stop);
                 break;
             }
@@ -160,7 +170,10 @@ impl Fetching {
             if is_news && self.sender.send(fetched).await.is_err() || is_last {
                 return;
             }
-            if is_end && known.is_none_or(|known| known <= self.after) {
+            if is_end && known.is_some_and(|known| known > self.after) {
+                // Announced, but not to be read: the database went back in time, or nobody wrote it.
+                tokio::time::sleep(SHORT_PAUSE).await;
+            } else if is_end {
                 let Some(head) = &mut head else { return };
                 let after = self.after;
                 let more = head.wait_for(|head| head.0 > after);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use eventstore::{Append, ExpectedVersion, NewEvent, Options, Position, ReadError};
 use futures::StreamExt;
+use tokio::time::timeout;
 
 use crate::database::{Database, PATIENCE, contract};
 use crate::samples::{assert_in_order, event, next, one, write};
@@ -20,6 +21,7 @@ contract!(
     a_cursor_ahead_of_the_store_is_an_error,
     who_waits_notices_that_the_store_was_put_back,
     a_removed_event_is_noticed,
+    another_event_where_the_reader_has_been_is_noticed,
 );
 
 async fn what_is_there_comes_first_then_what_is_new(database: Arc<Database>) {
@@ -248,4 +250,35 @@ fn short_poll() -> Options {
         poll_interval: Duration::from_millis(20),
         ..Options::default()
     }
+}
+
+async fn another_event_where_the_reader_has_been_is_noticed(database: Arc<Database>) {
+    let store = database.open().await;
+    let append = async |n: u32| {
+        let append = one(n, ExpectedVersion::NoStream);
+        store.append(append).await.unwrap().last
+    };
+    append(1).await;
+    let mut subscription = store.subscribe(Position::START);
+    let read = next(&mut subscription, 1).await.remove(0);
+
+    // As after a failover that lost it, and an append since: the positions are what they were.
+    let other = format!(
+        "UPDATE events SET event_id = '{}' WHERE position = {}",
+        uuid::Uuid::now_v7(),
+        read.position
+    );
+    database.connect().await.execute(&other).await;
+    append(2).await;
+
+    let noticed = timeout(PATIENCE, subscription.next()).await.unwrap();
+    let error = noticed.unwrap().unwrap_err();
+    assert_eq!(
+        error,
+        ReadError::Rewritten {
+            position: read.position
+        }
+    );
+    assert_eq!(error.code(), "SIGNET-EVENTS-0017");
+    assert!(subscription.next().await.is_none());
 }

@@ -46,6 +46,23 @@ pub(crate) async fn read(
     rows.iter().map(stored).collect()
 }
 
+/// As [`read`]; of one that is damaged the generation.
+pub(crate) async fn read_each(
+    session: &mut Session<'_>,
+    wanted: Wanted,
+) -> Result<Vec<Result<Stored, i64>>, sqlx::Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = named(wanted, matches!(session, Session::Sqlite(_)))?;
+    let rows = session.fetch(load(), arguments).await?;
+    let each = rows.iter().map(|row| {
+        let generation = row.int(0)?;
+        Ok(stored(row).map_err(|_| generation))
+    });
+    each.collect()
+}
+
 fn load() -> Sql<'static> {
     // A subquery with a LIMIT is looked up once per name; without, the planner may join otherwise.
     Sql::each(

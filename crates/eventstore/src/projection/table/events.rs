@@ -3,7 +3,7 @@
 use crate::backend::{LANE, RawEvent};
 use crate::database::{Database, Rows, Session, arguments};
 use crate::event::RecordedEvent;
-use crate::reader::{columns, enough, raw_here};
+use crate::reader::{PAGE_BYTES, columns, enough, raw_here};
 
 const READ: &str = concat!(
     "SELECT ",
@@ -23,19 +23,21 @@ pub(crate) async fn page(
     database.fetch_within(READ, arguments, enough).await
 }
 
-/// As [`page`], within a transaction and read.
-pub(crate) async fn within(
+/// All events between two positions, within a transaction; none if one of them cannot be read, or if they
+/// are more than a page.
+pub(crate) async fn gap(
     session: &mut Session<'_>,
     after: u64,
-    limit: u64,
-) -> Result<Vec<RecordedEvent>, sqlx::Error> {
-    let arguments = arguments![i64::from(LANE), after, limit];
-    let rows = session.fetch(READ, arguments).await?;
-    let recorded = |row| {
-        let event = raw_here(row)?.into_recorded();
-        event.map_err(|error| sqlx::Error::Decode(error.into()))
-    };
-    rows.iter().map(recorded).collect()
+    to: u64,
+) -> Result<Option<Vec<RecordedEvent>>, sqlx::Error> {
+    let arguments = arguments![i64::from(LANE), after, to.saturating_sub(after)];
+    let enough = Some(enough(PAGE_BYTES));
+    let read = session.fetch_within(READ, arguments, enough).await?;
+    if read.is_cut {
+        return Ok(None);
+    }
+    let recorded = |row| raw_here(row).ok()?.into_recorded().ok();
+    Ok(read.rows.iter().map(recorded).collect())
 }
 
 /// Where the store ends.
@@ -46,7 +48,7 @@ pub(crate) async fn head(database: &Database) -> Result<u64, sqlx::Error> {
     Ok(row.int(0)?.unsigned_abs())
 }
 
-/// When the event behind a position was recorded; none if there is none.
+/// When the event behind a position was recorded; none if there is none, or no time in it.
 pub(crate) async fn recorded_after(
     database: &Database,
     position: u64,
@@ -56,7 +58,8 @@ pub(crate) async fn recorded_after(
     let rows = database
         .fetch(sql, arguments![i64::from(LANE), position])
         .await?;
-    rows.first().map(|row| row.time(0)).transpose()
+    // One that cannot be read has no age, and is told of by who has to read the event.
+    Ok(rows.first().and_then(|row| row.time(0).ok()))
 }
 
 /// Reads the JSON of an event; where that fails, and why.

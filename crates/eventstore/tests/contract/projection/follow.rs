@@ -18,6 +18,7 @@ contract!(
     a_reader_waits_for_its_own_write,
     a_wait_ends_with_where_the_projection_is,
     an_event_that_cannot_be_applied_stops_the_projection_before_it,
+    an_event_that_cannot_be_read_stops_the_projection_before_it,
     of_two_runners_one_works_and_the_other_takes_over,
     a_checkpoint_beyond_the_head_is_an_error,
 );
@@ -175,6 +176,38 @@ async fn an_event_that_cannot_be_applied_stops_the_projection_before_it(database
     // A program that can apply it goes on when it is told to.
     let _runner = projections.run(Arc::new(Sums::new()), &small()).unwrap();
     assert_eq!(projections.retry("sums").await.unwrap(), 1);
+    reach(&projections, "sums", last).await;
+    assert_sound(&store, &projections, &Sums::new()).await;
+}
+
+async fn an_event_that_cannot_be_read_stops_the_projection_before_it(database: Arc<Database>) {
+    let store = database.open().await;
+    let projections = projections(&store);
+    fill(&store, 5).await;
+    let damaged = append(&store, vec![happened("acme", "1", &[1])]).await;
+    let last = fill(&store, 5).await;
+    let (whole, broken) = match *database {
+        Database::Sqlite { .. } => ("1700000000000000", "9223372036854775807"),
+        Database::Postgres { .. } => ("'2026-01-01T00:00:00Z'", "'infinity'"),
+    };
+    let mut outside = database.connect().await;
+    let set =
+        |time: &str| format!("UPDATE events SET recorded_at = {time} WHERE position = {damaged}");
+    outside.execute(&set(broken)).await;
+
+    let _runner = projections.run(Arc::new(Sums::new()), &small()).unwrap();
+
+    let status = until(&projections, "sums", |status| {
+        status.state == ProjectionState::Failed
+    })
+    .await;
+    assert_eq!(status.active.position, Position(damaged.0 - 1));
+    let failure = status.active.partitions[0].failure.as_ref().unwrap();
+    assert_eq!(failure.position, damaged);
+    assert!(failure.message.contains("corrupt"), "{failure:?}");
+
+    outside.execute(&set(whole)).await;
+    projections.retry("sums").await.unwrap();
     reach(&projections, "sums", last).await;
     assert_sound(&store, &projections, &Sums::new()).await;
 }

@@ -24,6 +24,7 @@ contract!(
     a_paused_inline_projection_catches_up_when_it_is_resumed,
     a_cleared_inline_projection_is_built_again,
     what_is_retried_is_not_applied_twice,
+    a_damaged_document_keeps_nobody_from_appending,
 );
 
 async fn open(database: &Database, inline: &[Sums]) -> Arc<dyn EventStore> {
@@ -326,4 +327,30 @@ async fn what_is_retried_is_not_applied_twice(database: Arc<Database>) {
     assert!(store.append(request).await.unwrap().already_stored);
     let answer = assert_sound(&store, &projections, &Sums::new()).await;
     assert_eq!(answer.as_of, Position(2));
+}
+
+async fn a_damaged_document_keeps_nobody_from_appending(database: Arc<Database>) {
+    let wide = Sums {
+        name: "wide",
+        ..Sums::version(3)
+    };
+    let store = open(&database, &[Sums::new(), wide.clone()]).await;
+    let projections = projections(&store);
+    append(&store, vec![happened("acme", "1", &[1])]).await;
+    let damage = "UPDATE projection_documents SET data = '{' WHERE key = '1' AND generation = \
+        (SELECT active FROM projections WHERE projection = 'sums')";
+    database.connect().await.execute(damage).await;
+
+    // Both want the document, and one of them something else, too.
+    append(&store, vec![happened("acme", "1", &[2])]).await;
+    let last = append(&store, vec![happened("acme", "2", &[3])]).await;
+
+    let answer = assert_sound(&store, &projections, &wide).await;
+    assert_eq!(answer.as_of, last);
+    projections.clear("sums").await.unwrap();
+    let mended = until(&projections, "sums", |status| {
+        status.state == ProjectionState::Running && status.active.position == last
+    });
+    mended.await;
+    assert_sound(&store, &projections, &Sums::new()).await;
 }
