@@ -123,6 +123,11 @@ impl Worker {
         let known_head = *self.head.borrow_and_update();
         match self.unless_stopped(running.pages.after(after)).await? {
             Ok(Some(page)) => {
+                if let Some(error) = page.stops(partition) {
+                    // Mended, it is read anew.
+                    running.pages.forget().await;
+                    return Err(Ended::Failed(error.to_string()));
+                }
                 let (batch, upto) = page.batch(partition, after, running.options.batch_size);
                 if let Some(first) = batch.first() {
                     let oldest = Some(first.recorded_at);
