@@ -35,7 +35,7 @@ pub(super) enum Put {
     Aside,
     /// There is no dead letter that it would have to wait behind. Nothing is written.
     Free,
-    /// The partition is another's.
+    /// The partition is another's, or its checkpoint was put back.
     Lost,
 }
 
@@ -55,9 +55,14 @@ pub(super) async fn put(
     let Some(checkpoint) = fence else {
         return Ok(Put::Lost);
     };
-    if checkpoint >= upto {
+    if !holding.is_as_left(checkpoint, upto) {
+        return Ok(Put::Lost);
+    }
+    if checkpoint == upto {
         // An earlier attempt was committed, and its answer got lost.
-        return transaction.rollback().await.map(|()| Put::Aside);
+        transaction.rollback().await?;
+        holding.stored(upto);
+        return Ok(Put::Aside);
     }
     let (message, behind, failures, first, last) = match reason {
         Reason::Failed {
@@ -105,14 +110,16 @@ pub(super) async fn put(
             ],
         )
         .await?;
-    let leases = &running.leases;
+    let (leases, fence) = (&running.leases, (epoch, holding.durable()));
     if !leases
-        .checkpoint(&mut session, partition, epoch, upto)
+        .checkpoint(&mut session, partition, fence, upto)
         .await?
     {
         return Ok(Put::Lost);
     }
-    transaction.commit().await.map(|()| Put::Aside)
+    transaction.commit().await?;
+    holding.stored(upto);
+    Ok(Put::Aside)
 }
 
 /// The first dead letter of a stream, if it is before a position.

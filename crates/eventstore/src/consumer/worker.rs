@@ -99,6 +99,10 @@ impl Worker {
     pub(super) async fn run(mut self) -> Ended {
         loop {
             if let Err(ended) = self.step().await {
+                if ended == Ended::Lost {
+                    // Where a checkpoint was put back, the events may have been, too.
+                    self.running.pages.forget().await;
+                }
                 return ended;
             }
         }

@@ -1,15 +1,23 @@
-//! What was changed behind the consumers' back: events that cannot be read.
+//! What was changed behind the consumers' back: events that cannot be read, checkpoints put back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventstore::Position;
-use eventstore::consumer::{Delivery, PartitionState, partition_of};
+use eventstore::consumer::{ConsumerOptions, Delivery, PartitionState, partition_of};
 
-use super::stage::{Log, append, consumers, logging, options, until};
-use crate::database::{Database, contract};
+use super::stage::{
+    Effects, Log, append, consumers, effects, effects_table, logging, options, status, until,
+    until_all_at,
+};
+use crate::database::{Database, PATIENCE, contract};
 
-contract!(a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other,);
+contract!(
+    a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other,
+    an_event_at_a_position_that_was_handled_before_the_database_was_put_back_is_handled,
+    a_checkpoint_that_was_put_back_is_not_moved_by_renewing_the_lease,
+);
 
 async fn a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other(
     database: Arc<Database>,
@@ -49,4 +57,70 @@ async fn a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other
         .iter()
         .filter(|event| event.position < bad.position || partition_of(&event.stream, 4) != its);
     assert_eq!(handled, expected.map(|event| event.position).collect());
+}
+
+fn one_partition() -> ConsumerOptions {
+    ConsumerOptions {
+        partitions: 1,
+        lease: PATIENCE * 10,
+        ..options()
+    }
+}
+
+// A failover that loses the last commit: the worker knows itself beyond an event that is another one by
+// now. What it did for the former one is lost with the checkpoint.
+async fn an_event_at_a_position_that_was_handled_before_the_database_was_put_back_is_handled(
+    database: Arc<Database>,
+) {
+    let store = database.open().await;
+    effects_table(&database).await;
+    let consumers = consumers(&store);
+    let delivery = Delivery::exactly_once(Effects {
+        holder: "a",
+        pause: Duration::ZERO,
+    });
+    consumers.start(one_partition(), delivery).await.unwrap();
+    append(&*store, 1, 10).await;
+    until_all_at(&store, Position(10)).await;
+    let epoch = status(&store).await.partitions[0].epoch;
+    let mut outside = database.connect().await;
+    outside
+        .execute(
+            "UPDATE event_subscription_partitions SET position = 9; \
+             DELETE FROM effects WHERE position = 10",
+        )
+        .await;
+
+    append(&*store, 1, 1).await;
+    until_all_at(&store, Position(11)).await;
+
+    let handled = effects(&database).await;
+    let positions: Vec<u64> = handled.iter().map(|effect| effect.position).collect();
+    assert_eq!(positions, (1..=11).collect::<Vec<_>>());
+    // It began again as its own successor.
+    assert_eq!(status(&store).await.partitions[0].epoch, epoch + 1);
+}
+
+// The keeper moves the checkpoint to what the worker reached, and so do the ends of both.
+async fn a_checkpoint_that_was_put_back_is_not_moved_by_renewing_the_lease(
+    database: Arc<Database>,
+) {
+    let store = database.open().await;
+    let log = Arc::new(Log::default());
+    let consumers = consumers(&store);
+    let short = ConsumerOptions {
+        partitions: 1,
+        ..options()
+    };
+    let delivery = Delivery::at_least_once(logging(&log));
+    consumers.start(short, delivery).await.unwrap();
+    append(&*store, 1, 10).await;
+    until_all_at(&store, Position(10)).await;
+    let back = "UPDATE event_subscription_partitions SET position = 7";
+    database.connect().await.execute(back).await;
+
+    until_all_at(&store, Position(10)).await;
+
+    let again: Vec<_> = (1..=10).chain(8..=10).map(Position).collect();
+    assert_eq!(log.positions(), again);
 }
