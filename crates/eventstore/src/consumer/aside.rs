@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use time::OffsetDateTime;
 
 use super::dead_letter::storable;
+use super::error::ConsumerError;
 use super::handler::HandlerError;
 use super::running::{Holding, Running};
 use crate::chain::microseconds;
@@ -177,17 +178,37 @@ pub(super) async fn next(
     next.transpose()
 }
 
-/// Keeps the owner of a partition from deciding anything about it until the transaction ends.
+/// Keeps the owner of a partition from deciding anything about it until the transaction ends, and the
+/// subscription divided as it is.
+///
+/// # Errors
+/// [`ConsumerError::PartitionsChanged`] if it is divided otherwise, [`ConsumerError::NotFound`] if it is
+/// gone.
 pub(super) async fn hold_partition(
     session: &mut Session<'_>,
     subscription: &str,
-    partition: u32,
-) -> Result<(), sqlx::Error> {
+    (partition, partitions): (u32, u32),
+) -> Result<(), ConsumerError> {
     let row = "SELECT position FROM event_subscription_partitions \
         WHERE subscription = $1 AND partition = $2";
-    let arguments = arguments![subscription, i64::from(partition)];
+    let own = arguments![subscription, i64::from(partition)];
     let row = Sql::each(format!("{row} FOR UPDATE"), row);
-    session.fetch_one(row, arguments).await.map(drop)
+    let is_held = session.fetch_one(row, own).await?.is_some();
+    // Who divides anew takes the rows of all partitions first, so with one in hand this stays as it is;
+    // the row of the subscription is left alone, for pausing has not to wait for a replay.
+    let stored = "SELECT partitions FROM event_subscriptions WHERE subscription = $1";
+    let stored = session.fetch_one(stored, arguments![subscription]).await?;
+    let stored = stored.map(|row| row.int(0)).transpose()?;
+    let subscription = subscription.to_owned();
+    match stored.map(|stored| u32::try_from(stored).unwrap_or(u32::MAX)) {
+        Some(stored) if stored != partitions => Err(ConsumerError::PartitionsChanged {
+            subscription,
+            stored,
+            asked: partitions,
+        }),
+        Some(_) if is_held => Ok(()),
+        _ => Err(ConsumerError::NotFound { subscription }),
+    }
 }
 
 /// What a worker knows of the streams of its partition that have dead letters.

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::Position;
-use eventstore::consumer::{ConsumerOptions, Delivery, PartitionState, partition_of};
+use async_trait::async_trait;
+use eventstore::consumer::{
+    ConsumerOptions, Delivery, Handler, HandlerError, PartitionState, Subscriptions, partition_of,
+};
+use eventstore::{Position, RecordedEvent};
+use tokio::sync::Semaphore;
 
 use super::stage::{
-    Effects, Log, append, consumers, effects, effects_table, logging, options, status, until,
+    Effects, Log, NAME, append, consumers, effects, effects_table, logging, options, status, until,
     until_all_at,
 };
 use crate::database::{Database, PATIENCE, contract};
@@ -17,6 +21,7 @@ contract!(
     a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other,
     an_event_at_a_position_that_was_handled_before_the_database_was_put_back_is_handled,
     a_checkpoint_that_was_put_back_is_not_moved_by_renewing_the_lease,
+    who_divides_as_before_replays_nothing,
 );
 
 async fn a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other(
@@ -123,4 +128,56 @@ async fn a_checkpoint_that_was_put_back_is_not_moved_by_renewing_the_lease(
 
     let again: Vec<_> = (1..=10).chain(8..=10).map(Position).collect();
     assert_eq!(log.positions(), again);
+}
+
+// It would hold the row of another partition than the one that puts events of the stream aside, or none.
+async fn who_divides_as_before_replays_nothing(database: Arc<Database>) {
+    let store = database.open().await;
+    append(&*store, 3, 1).await;
+    let subscriptions = Subscriptions::new(Arc::clone(&store));
+    let (once, tried) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let former = consumers(&store);
+    let delivery = Delivery::at_least_once(Refusing(Arc::clone(&once), Arc::clone(&tried)));
+    former.start(options(), delivery).await.unwrap();
+    until_all_at(&store, Position(3)).await;
+    subscriptions.pause(NAME).await.unwrap();
+    subscriptions.repartition(NAME, 7).await.unwrap();
+    once.add_permits(100);
+    let before = tried.available_permits();
+
+    let refused = former.replay(NAME, Position(2)).await.unwrap_err();
+
+    assert_eq!(refused.code(), "SIGNET-EVENTS-0061");
+    assert!(
+        refused.to_string().contains("into 7 partitions, not 4"),
+        "{refused}"
+    );
+    // Nothing was handled, and the dead letter is there for who divides as the table says.
+    assert_eq!(tried.available_permits(), before);
+    former.shutdown(PATIENCE).await;
+    let joined = consumers(&store);
+    let seven = ConsumerOptions {
+        partitions: 7,
+        ..options()
+    };
+    let delivery = Delivery::at_least_once(Refusing(once, tried));
+    joined.start(seven, delivery).await.unwrap();
+    assert_eq!(joined.replay(NAME, Position(2)).await.unwrap().handled, 1);
+}
+
+/// Accepts an event for each permit of the first, and counts the attempts in the second.
+struct Refusing(Arc<Semaphore>, Arc<Semaphore>);
+
+#[async_trait]
+impl Handler for Refusing {
+    async fn handle(&self, _: &[RecordedEvent]) -> Result<(), HandlerError> {
+        self.1.add_permits(1);
+        match self.0.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                Ok(())
+            }
+            Err(_) => Err(HandlerError::permanent("not now")),
+        }
+    }
 }
