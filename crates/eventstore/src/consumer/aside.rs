@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use time::OffsetDateTime;
 
 use super::dead_letter::storable;
+use super::error::ConsumerError;
 use super::handler::HandlerError;
 use super::running::{Holding, Running};
 use crate::chain::microseconds;
@@ -35,7 +36,7 @@ pub(super) enum Put {
     Aside,
     /// There is no dead letter that it would have to wait behind. Nothing is written.
     Free,
-    /// The partition is another's.
+    /// The partition is another's, or its checkpoint was put back.
     Lost,
 }
 
@@ -55,9 +56,14 @@ pub(super) async fn put(
     let Some(checkpoint) = fence else {
         return Ok(Put::Lost);
     };
-    if checkpoint >= upto {
+    if !holding.is_as_left(checkpoint, upto) {
+        return Ok(Put::Lost);
+    }
+    if checkpoint == upto {
         // An earlier attempt was committed, and its answer got lost.
-        return transaction.rollback().await.map(|()| Put::Aside);
+        transaction.rollback().await?;
+        holding.stored(upto);
+        return Ok(Put::Aside);
     }
     let (message, behind, failures, first, last) = match reason {
         Reason::Failed {
@@ -105,14 +111,16 @@ pub(super) async fn put(
             ],
         )
         .await?;
-    let leases = &running.leases;
+    let (leases, fence) = (&running.leases, (epoch, holding.durable()));
     if !leases
-        .checkpoint(&mut session, partition, epoch, upto)
+        .checkpoint(&mut session, partition, fence, upto)
         .await?
     {
         return Ok(Put::Lost);
     }
-    transaction.commit().await.map(|()| Put::Aside)
+    transaction.commit().await?;
+    holding.stored(upto);
+    Ok(Put::Aside)
 }
 
 /// The first dead letter of a stream, if it is before a position.
@@ -170,17 +178,37 @@ pub(super) async fn next(
     next.transpose()
 }
 
-/// Keeps the owner of a partition from deciding anything about it until the transaction ends.
+/// Keeps the owner of a partition from deciding anything about it until the transaction ends, and the
+/// subscription divided as it is.
+///
+/// # Errors
+/// [`ConsumerError::PartitionsChanged`] if it is divided otherwise, [`ConsumerError::NotFound`] if it is
+/// gone.
 pub(super) async fn hold_partition(
     session: &mut Session<'_>,
     subscription: &str,
-    partition: u32,
-) -> Result<(), sqlx::Error> {
+    (partition, partitions): (u32, u32),
+) -> Result<(), ConsumerError> {
     let row = "SELECT position FROM event_subscription_partitions \
         WHERE subscription = $1 AND partition = $2";
-    let arguments = arguments![subscription, i64::from(partition)];
+    let own = arguments![subscription, i64::from(partition)];
     let row = Sql::each(format!("{row} FOR UPDATE"), row);
-    session.fetch_one(row, arguments).await.map(drop)
+    let is_held = session.fetch_one(row, own).await?.is_some();
+    // Who divides anew takes the rows of all partitions first, so with one in hand this stays as it is;
+    // the row of the subscription is left alone, for pausing has not to wait for a replay.
+    let stored = "SELECT partitions FROM event_subscriptions WHERE subscription = $1";
+    let stored = session.fetch_one(stored, arguments![subscription]).await?;
+    let stored = stored.map(|row| row.int(0)).transpose()?;
+    let subscription = subscription.to_owned();
+    match stored.map(|stored| u32::try_from(stored).unwrap_or(u32::MAX)) {
+        Some(stored) if stored != partitions => Err(ConsumerError::PartitionsChanged {
+            subscription,
+            stored,
+            asked: partitions,
+        }),
+        Some(_) if is_held => Ok(()),
+        _ => Err(ConsumerError::NotFound { subscription }),
+    }
 }
 
 /// What a worker knows of the streams of its partition that have dead letters.

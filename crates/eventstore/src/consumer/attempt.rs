@@ -19,7 +19,7 @@ pub(super) enum Outcome {
     Done,
     /// The handler failed; nothing is written.
     Failed(HandlerError),
-    /// The partition is another's.
+    /// The partition is another's, or its checkpoint was put back.
     Lost,
     /// The database failed, not the handler. Whether its transaction was committed, the next look at
     /// the checkpoint tells.
@@ -69,9 +69,14 @@ async fn in_transaction(
         .fence(&mut transaction.session(), partition, epoch)
         .await?
         .ok_or(Outcome::Lost)?;
-    if checkpoint >= upto {
+    if !holding.is_as_left(checkpoint, upto) {
+        return Err(Outcome::Lost);
+    }
+    if checkpoint == upto {
         // An earlier attempt was committed, and its answer got lost.
-        return Ok(transaction.rollback().await?);
+        transaction.rollback().await?;
+        holding.stored(upto);
+        return Ok(());
     }
     let call = handler.handle(batch, &mut transaction);
     if let Err(error) = guarded(running.options.batch_timeout, call).await {
@@ -80,15 +85,17 @@ async fn in_transaction(
         return Err(Outcome::Failed(error));
     }
     let asked = Instant::now();
+    let fence = (epoch, holding.durable());
     let is_ours = running
         .leases
-        .checkpoint(&mut transaction.session(), partition, epoch, upto)
+        .checkpoint(&mut transaction.session(), partition, fence, upto)
         .await
         .map_err(by_handler)?;
     if !is_ours {
         return Err(Outcome::Lost);
     }
     transaction.commit().await.map_err(by_handler)?;
+    holding.stored(upto);
     holding.extend(asked + running.leases.lease);
     Ok(())
 }
@@ -103,12 +110,13 @@ pub(super) async fn checkpoint(running: &Running, holding: &Holding, upto: Posit
             .checkpoint(
                 &mut transaction.session(),
                 holding.partition,
-                holding.epoch,
+                (holding.epoch, holding.durable()),
                 upto,
             )
             .await?;
         transaction.commit().await?;
         if is_ours {
+            holding.stored(upto);
             holding.extend(asked + running.leases.lease);
         }
         Ok::<_, sqlx::Error>(is_ours)

@@ -1,5 +1,6 @@
 //! Dividing events among partitions: read and decoded once, handed to each partition as a slice.
 
+use crate::error::ReadError;
 use crate::event::{Position, RecordedEvent, StreamKey};
 
 /// The partition of a stream; all its events go there, so their order holds.
@@ -34,6 +35,15 @@ pub(super) struct Page {
     pub(super) after: Position,
     pub(super) upto: Position,
     partitions: Vec<Vec<RecordedEvent>>,
+    corrupt: Option<Corrupt>,
+}
+
+/// An event that cannot be read.
+#[derive(Debug)]
+struct Corrupt {
+    /// Whose it is; none if not even its stream can be read.
+    partition: Option<u32>,
+    error: ReadError,
 }
 
 impl Page {
@@ -54,7 +64,30 @@ impl Page {
             after,
             upto,
             partitions: divided,
+            corrupt: None,
         }
+    }
+
+    /// The page of one event that cannot be read: nothing for those whose it is not.
+    pub(super) fn corrupt(
+        after: Position,
+        at: Position,
+        partition: Option<u32>,
+        error: ReadError,
+    ) -> Self {
+        Self {
+            after,
+            upto: at,
+            partitions: Vec::new(),
+            corrupt: Some(Corrupt { partition, error }),
+        }
+    }
+
+    /// Why a partition cannot go on here.
+    pub(super) fn stops(&self, partition: u32) -> Option<&ReadError> {
+        let corrupt = self.corrupt.as_ref()?;
+        let is_its = corrupt.partition.is_none_or(|its| its == partition);
+        is_its.then_some(&corrupt.error)
     }
 
     /// Whether it tells what comes directly after `position`.

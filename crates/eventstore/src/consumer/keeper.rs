@@ -102,6 +102,10 @@ impl Keeper {
                 return;
             }
         };
+        if !round.lost.is_empty() {
+            // Where a checkpoint was put back, the events may have been, too.
+            self.running.pages.forget().await;
+        }
         for partition in round.lost {
             if let Some(kept) = self.kept.remove(&partition) {
                 // Somebody else handles its events by now.
@@ -109,8 +113,12 @@ impl Keeper {
                 self.running.board.gone(partition);
             }
         }
-        for kept in self.kept.values() {
-            kept.holding.extend(asked + lease);
+        // The lease of a row that was locked is the one that was stored before.
+        for (partition, position) in round.renewed {
+            if let Some(kept) = self.kept.get(&partition) {
+                kept.holding.stored(position);
+                kept.holding.extend(asked + lease);
+            }
         }
         for taken in round.taken {
             self.begin(taken, asked + lease);

@@ -22,15 +22,27 @@ pub(super) struct Taken {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
     pub(super) epoch: i64,
+    /// The last checkpoint that was surely committed.
+    pub(super) durable: Position,
     /// Up to here everything is handled or left out by the filter.
     pub(super) reached: Position,
+}
+
+impl Held {
+    /// Whether the table still has it as it was left: this epoch, and no checkpoint taken back. A failover
+    /// that lost commits puts a checkpoint back, and the owner and the epoch may be the same.
+    pub(super) fn is_still(&self, (epoch, stored): (i64, Position)) -> bool {
+        epoch == self.epoch && stored >= self.durable
+    }
 }
 
 /// What came of a round.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// Others have them now.
+    /// Others have them now, or their checkpoint was put back.
     pub(super) lost: Vec<u32>,
+    /// Checkpoints of those whose leases were renewed; the others' rows were locked.
+    pub(super) renewed: BTreeMap<u32, Position>,
     pub(super) taken: Vec<Taken>,
     /// How many to hold.
     pub(super) share: usize,
@@ -89,17 +101,26 @@ impl Leases {
         let members = self.live_members(&mut session).await?;
         let share = share(partitions, &members, &self.owner) as usize;
         let mine = self.mine(&mut session).await?;
-        let is_mine = |partition: &u32, held: &Held| mine.get(partition) == Some(&held.epoch);
+        // `held` is older than this look, so a checkpoint of its holder's is never before it.
+        let is_mine = |partition: &u32, held: &Held| {
+            mine.get(partition)
+                .is_some_and(|stored| held.is_still(*stored))
+        };
         let lost: Vec<u32> = held
             .iter()
             .filter(|(partition, held)| !is_mine(partition, held))
             .map(|(partition, _)| *partition)
             .collect();
-        self.renew(&mut session, held).await?;
+        let renewed = self.renew(&mut session, held).await?;
         let missing = share.saturating_sub(held.len() - lost.len());
         let taken = self.take_free(&mut session, held, missing).await?;
         transaction.commit().await?;
-        Ok(Round { lost, taken, share })
+        Ok(Round {
+            lost,
+            renewed,
+            taken,
+            share,
+        })
     }
 
     /// Whether the subscription still has the partitions that this consumer knows; it keeps them while
@@ -139,17 +160,23 @@ impl Leases {
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// Epochs of the partitions that the table says are this consumer's.
-    async fn mine(&self, session: &mut Session<'_>) -> Result<BTreeMap<u32, i64>, sqlx::Error> {
+    /// Epochs and checkpoints of the partitions that the table says are this consumer's.
+    async fn mine(
+        &self,
+        session: &mut Session<'_>,
+    ) -> Result<BTreeMap<u32, (i64, Position)>, sqlx::Error> {
         let rows = session
             .fetch(
-                "SELECT partition, epoch FROM event_subscription_partitions \
+                "SELECT partition, epoch, position FROM event_subscription_partitions \
                  WHERE subscription = $1 AND owner = $2",
                 arguments![self.subscription.as_str(), self.owner.as_str()],
             )
             .await?;
         rows.iter()
-            .map(|row| Ok((number(row.int(0)?), row.int(1)?)))
+            .map(|row| {
+                let position = Position(row.int(2)?.unsigned_abs());
+                Ok((number(row.int(0)?), (row.int(1)?, position)))
+            })
             .collect()
     }
 
@@ -157,18 +184,21 @@ impl Leases {
         &self,
         session: &mut Session<'_>,
         held: &BTreeMap<u32, Held>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<BTreeMap<u32, Position>, sqlx::Error> {
+        let mut renewed = BTreeMap::new();
         let own = "SELECT partition, epoch, position FROM event_subscription_partitions \
             WHERE subscription = $2 AND owner = $3 ORDER BY partition";
         let rows = session
             .fetch(timed_locking(own), self.arguments(Vec::new()))
             .await?;
         for row in &rows {
-            let (partition, epoch, position) = (number(row.int(0)?), row.int(1)?, row.int(2)?);
-            let Some(held) = held.get(&partition).filter(|held| held.epoch == epoch) else {
+            let (partition, epoch) = (number(row.int(0)?), row.int(1)?);
+            let stored = Position(row.int(2)?.unsigned_abs());
+            let held = held.get(&partition);
+            let Some(held) = held.filter(|held| held.is_still((epoch, stored))) else {
                 continue;
             };
-            let reached = held.reached.0.max(position.unsigned_abs());
+            let reached = held.reached.max(stored);
             session
                 .execute(
                     timed(
@@ -179,12 +209,13 @@ impl Leases {
                     self.arguments(arguments![
                         i64::from(partition),
                         length(self.lease),
-                        reached
+                        reached.0
                     ]),
                 )
                 .await?;
+            renewed.insert(partition, reached);
         }
-        Ok(())
+        Ok(renewed)
     }
 
     /// Takes up to `count` partitions that are free, or were this consumer's under an epoch that it
@@ -258,12 +289,13 @@ impl Leases {
             .transpose()
     }
 
-    /// Moves the checkpoint and renews the lease; false if the partition is another's by now.
+    /// Moves the checkpoint and renews the lease; false if the partition is another's by now, or its
+    /// checkpoint is before `durable`.
     pub(super) async fn checkpoint(
         &self,
         session: &mut Session<'_>,
         partition: u32,
-        epoch: i64,
+        (epoch, durable): (i64, Position),
         position: Position,
     ) -> Result<bool, sqlx::Error> {
         let touched = session
@@ -271,20 +303,23 @@ impl Leases {
                 timed(
                     "UPDATE event_subscription_partitions SET position = $7, moved_at = :now, \
                        leased_at = :now, lease_until = :now + $6 \
-                     WHERE subscription = $2 AND owner = $3 AND partition = $4 AND epoch = $5",
+                     WHERE subscription = $2 AND owner = $3 AND partition = $4 AND epoch = $5 \
+                       AND position >= $8",
                 ),
                 self.arguments(arguments![
                     i64::from(partition),
                     epoch,
                     length(self.lease),
-                    position.0
+                    position.0,
+                    durable.0
                 ]),
             )
             .await?;
         Ok(touched == 1)
     }
 
-    /// Gives partitions back; those that are another's by now are left alone.
+    /// Gives partitions back; those that are another's by now are left alone, and so is a checkpoint
+    /// that was put back.
     pub(super) async fn release(&self, released: Vec<(u32, Held)>) -> Result<(), sqlx::Error> {
         let mut transaction = self.database.begin().await?;
         let mut session = transaction.session();
@@ -293,14 +328,15 @@ impl Leases {
                 .execute(
                     "UPDATE event_subscription_partitions \
                      SET owner = NULL, leased_at = 0, lease_until = 0, \
-                       position = CASE WHEN position < $5 THEN $5 ELSE position END \
+                       position = CASE WHEN position >= $6 AND position < $5 THEN $5 ELSE position END \
                      WHERE subscription = $1 AND owner = $2 AND partition = $3 AND epoch = $4",
                     arguments![
                         self.subscription.as_str(),
                         self.owner.as_str(),
                         i64::from(partition),
                         held.epoch,
-                        held.reached.0
+                        held.reached.0,
+                        held.durable.0
                     ],
                 )
                 .await?;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::dispatch::Page;
+use super::dispatch::{Page, partition_of};
 use super::options::{ConsumerOptions, EventFilter};
 use crate::backend::LANE;
-use crate::database::{Argument, Database, Sql, arguments};
+use crate::database::{Argument, Database, Row, Sql, arguments};
 use crate::error::ReadError;
-use crate::event::{Position, RecordedEvent};
+use crate::event::{Position, RecordedEvent, StreamKey};
 use crate::reader::{PAGE_BYTES, Reader, columns};
 
 /// Pages that are kept.
@@ -86,10 +86,24 @@ impl Pages {
         let (sql, arguments) = statement(filter, after, upto, self.limit);
         let mut source = self.reader.source();
         let rows = source.fetch_within(sql, arguments, PAGE_BYTES).await?;
-        let events = rows.rows.iter().map(crate::reader::recorded);
-        let events: Vec<RecordedEvent> = events.collect::<Result<_, _>>()?;
+        let mut events = Vec::with_capacity(rows.rows.len());
+        let mut is_cut = rows.is_cut;
+        for row in &rows.rows {
+            match crate::reader::recorded(row) {
+                Ok(event) => events.push(event),
+                Err(error @ ReadError::Corrupt { .. }) if events.is_empty() => {
+                    return self.corrupt(after, row, error);
+                }
+                // What is before it is handled; it is met again at the beginning of the next page.
+                Err(ReadError::Corrupt { .. }) => {
+                    is_cut = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let reached = match events.last() {
-            Some(last) if rows.is_cut || events.len() == self.limit => last.position,
+            Some(last) if is_cut || events.len() == self.limit => last.position,
             _ => upto,
         };
         if !is_filtered {
@@ -97,6 +111,33 @@ impl Pages {
         }
         Ok(Page::new(after, reached, events, self.partitions))
     }
+
+    /// The page of an event that cannot be read: it stops its partition, or all of them if its stream
+    /// cannot be read, either.
+    ///
+    /// # Errors
+    /// `error`, if not even its position can be read; [`ReadError::Gap`] if it is not the next one.
+    fn corrupt(&self, after: Position, row: &Row, error: ReadError) -> Result<Page, ReadError> {
+        let Ok(found) = crate::reader::position(row) else {
+            return Err(error);
+        };
+        let expected = Position(after.0 + 1);
+        if self.filter == EventFilter::default() && found != expected {
+            return Err(ReadError::Gap { expected, found });
+        }
+        let stream = stream(row).ok();
+        let partition = stream.map(|stream| partition_of(&stream, self.partitions));
+        Ok(Page::corrupt(after, found, partition, error))
+    }
+}
+
+/// The stream of a row of [`columns!`].
+fn stream(row: &Row) -> Result<StreamKey, sqlx::Error> {
+    Ok(StreamKey {
+        tenant: row.text(2)?,
+        stream_type: row.text(3)?,
+        stream_id: row.text(4)?,
+    })
 }
 
 fn statement(

@@ -130,6 +130,10 @@ async fn claimed(running: &Running, claim: &Claim<'_>) -> Result<StreamKey, Cons
     };
     match &running.delivery {
         Delivery::AtLeastOnce(handler) => {
+            // Asked before, too, so that nothing is handled whose dead letter cannot be removed then.
+            let mut transaction = running.database.begin().await?;
+            hold_stream(running, &event.stream, &mut transaction).await?;
+            transaction.rollback().await?;
             guarded(limit, handler.handle(batch))
                 .await
                 .map_err(failed)?;
@@ -169,13 +173,14 @@ async fn hold_stream(
     running: &Running,
     stream: &StreamKey,
     transaction: &mut Transaction,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), ConsumerError> {
     let options = &running.options;
     if options.after_dead_letter == AfterDeadLetter::Continue {
         return Ok(());
     }
     let partition = partition_of(stream, options.partitions);
-    hold_partition(&mut transaction.session(), &options.name, partition).await
+    let divided = (partition, options.partitions);
+    hold_partition(&mut transaction.session(), &options.name, divided).await
 }
 
 async fn event_at(running: &Running, position: Position) -> Result<RecordedEvent, ConsumerError> {

@@ -48,6 +48,8 @@ pub(super) struct Holding {
     pub(super) partition: u32,
     pub(super) epoch: i64,
     reached: AtomicU64,
+    /// The last checkpoint that was surely committed.
+    durable: AtomicU64,
     valid_until: Mutex<Instant>,
 }
 
@@ -58,6 +60,7 @@ impl Holding {
             partition: taken.partition,
             epoch: taken.epoch,
             reached: AtomicU64::new(taken.position.0),
+            durable: AtomicU64::new(taken.position.0),
             valid_until: Mutex::new(valid_until),
         }
     }
@@ -69,6 +72,23 @@ impl Holding {
 
     pub(super) fn reach(&self, position: Position) {
         self.reached.fetch_max(position.0, Ordering::AcqRel);
+    }
+
+    /// Where the stored checkpoint stands at least. If it is found before that, the database was put
+    /// back, and what was reached here are positions of a tail that is no more.
+    pub(super) fn durable(&self) -> Position {
+        Position(self.durable.load(Ordering::Acquire))
+    }
+
+    /// This checkpoint was committed.
+    pub(super) fn stored(&self, position: Position) {
+        self.durable.fetch_max(position.0, Ordering::AcqRel);
+    }
+
+    /// Whether a stored checkpoint is one that this holder wrote on its way to `upto`: the last that
+    /// was answered, what the keeper moved it on to since, or an attempt whose answer got lost.
+    pub(super) fn is_as_left(&self, stored: Position, upto: Position) -> bool {
+        stored == upto || (self.durable()..=self.reached()).contains(&stored)
     }
 
     /// Whether the lease surely holds, by this process's own steady clock. It only spares a handler
@@ -91,6 +111,7 @@ impl Holding {
     pub(super) fn held(&self) -> Held {
         Held {
             epoch: self.epoch,
+            durable: self.durable(),
             reached: self.reached(),
         }
     }

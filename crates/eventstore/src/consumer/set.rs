@@ -234,8 +234,9 @@ impl Consumers {
     /// # Errors
     /// [`ConsumerError::NotFound`] if the subscription does not run here,
     /// [`ConsumerError::NoDeadLetter`], [`ConsumerError::DeadLetterBusy`],
-    /// [`ConsumerError::DeadLetterHeldBack`], [`ConsumerError::ReplayFailed`], and when the database
-    /// does not answer.
+    /// [`ConsumerError::DeadLetterHeldBack`], [`ConsumerError::ReplayFailed`],
+    /// [`ConsumerError::PartitionsChanged`] if it was divided anew since it was started here, and when
+    /// the database does not answer.
     pub async fn replay(
         &self,
         subscription: &str,
@@ -249,7 +250,8 @@ impl Consumers {
     /// behind one that fails stay.
     ///
     /// # Errors
-    /// [`ConsumerError::NotFound`], and when the database does not answer.
+    /// [`ConsumerError::NotFound`], [`ConsumerError::PartitionsChanged`], and when the database does not
+    /// answer.
     pub async fn replay_all(
         &self,
         subscription: &str,

@@ -99,6 +99,10 @@ impl Worker {
     pub(super) async fn run(mut self) -> Ended {
         loop {
             if let Err(ended) = self.step().await {
+                if ended == Ended::Lost {
+                    // Where a checkpoint was put back, the events may have been, too.
+                    self.running.pages.forget().await;
+                }
                 return ended;
             }
         }
@@ -123,6 +127,11 @@ impl Worker {
         let known_head = *self.head.borrow_and_update();
         match self.unless_stopped(running.pages.after(after)).await? {
             Ok(Some(page)) => {
+                if let Some(error) = page.stops(partition) {
+                    // Mended, it is read anew.
+                    running.pages.forget().await;
+                    return Err(Ended::Failed(error.to_string()));
+                }
                 let (batch, upto) = page.batch(partition, after, running.options.batch_size);
                 if let Some(first) = batch.first() {
                     let oldest = Some(first.recorded_at);

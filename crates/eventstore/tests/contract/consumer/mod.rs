@@ -1,5 +1,6 @@
 //! Durable subscriptions.
 
+mod damaged;
 mod divide;
 mod failures;
 mod fence;
