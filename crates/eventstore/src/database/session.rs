@@ -132,7 +132,7 @@ impl Session<'_> {
 pub(crate) struct Enough {
     pub(crate) bytes: usize,
     /// The bytes of a row, as far as they count.
-    pub(crate) size: fn(&Row) -> Result<usize, sqlx::Error>,
+    pub(crate) size: fn(&Row) -> usize,
 }
 
 /// What a statement gave.
@@ -152,7 +152,7 @@ async fn gather(
     let mut rows = Rows::default();
     while let Some(row) = stream.try_next().await? {
         if let Some(Enough { bytes, size }) = enough {
-            rows.bytes += size(&row)?;
+            rows.bytes += size(&row);
             rows.is_cut = rows.bytes >= bytes;
         }
         rows.rows.push(row);
