@@ -187,6 +187,11 @@ pub(crate) enum ServiceError {
     Conflict(String),
     #[error("{0} replays run already; cancel one or wait for its end")]
     TooManyReplays(usize),
+    #[error(
+        "version {version} lies more than {most} events behind the last snapshot before it; ask for \
+         a later version, or for none, or go through the events by a replay (signet replay)"
+    )]
+    TooFar { version: u64, most: u64 },
     #[error("an internal error; the log tells more under the request id")]
     Internal(String),
 }
@@ -223,6 +228,7 @@ impl ServiceError {
             Self::NotFound { .. } => "SIGNET-CENTRAL-0030",
             Self::Conflict(_) => "SIGNET-CENTRAL-0031",
             Self::TooManyReplays(_) => "SIGNET-CENTRAL-0032",
+            Self::TooFar { .. } => "SIGNET-CENTRAL-0033",
         }
     }
 
@@ -238,6 +244,7 @@ impl ServiceError {
             }
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::InvalidArgument { .. } => StatusCode::BAD_REQUEST,
+            Self::TooFar { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StoreUnavailable
@@ -264,6 +271,7 @@ impl ServiceError {
             Self::UnknownTenant(_) | Self::NotFound { .. } => tonic::Code::NotFound,
             Self::Conflict(_) => tonic::Code::FailedPrecondition,
             Self::InvalidArgument { .. } => tonic::Code::InvalidArgument,
+            Self::TooFar { .. } => tonic::Code::OutOfRange,
             Self::NoSuchRoute | Self::MethodNotAllowed => tonic::Code::Unimplemented,
             Self::TimedOut => tonic::Code::DeadlineExceeded,
             Self::TooManyStreams | Self::Limited { .. } | Self::TooManyReplays(_) => {

@@ -81,7 +81,11 @@ pub async fn start_with_clock(
         .map(Certificate::load)
         .transpose()?;
     let port = Port::bind(config.listen)?;
-    let store = eventstore::open(config.database_url(), eventstore::Options::default())
+    let options = eventstore::Options {
+        read_replica_url: config.database_replica_url().map(Into::into),
+        ..eventstore::Options::default()
+    };
+    let store = eventstore::open(config.database_url(), options)
         .await
         .map_err(StartError::EventStore)?;
     event_types::check(store.as_ref()).await?;

@@ -19,6 +19,7 @@ pub(crate) struct Repositories {
     pub(super) tenants: Repository<Tenant>,
     pub(super) roles: Repository<Role>,
     pub(super) generators: Repository<Generator>,
+    pub(super) snapshots: Snapshots,
 }
 
 impl Repositories {
@@ -45,6 +46,7 @@ impl Repositories {
             tenants: parts.repository(),
             roles: parts.repository(),
             generators: parts.repository(),
+            snapshots: parts.snapshots,
         }
     }
 }

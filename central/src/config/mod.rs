@@ -53,6 +53,18 @@ pub struct Config {
     )]
     pub database_url: SecretString,
 
+    /// A streaming replica of the database (PostgreSQL only), for looking at events and streams. What
+    /// is answered may then be older than what was just written, unless the call says how new it has to
+    /// be (min_position). While the replica is away or behind, the database itself is asked.
+    #[arg(
+        long,
+        env = "SIGNET_DATABASE_REPLICA_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = database_url
+    )]
+    pub database_replica_url: Option<SecretString>,
+
     /// File with the master key that wraps private signing keys: 32 random bytes as base64
     /// (`openssl rand -base64 32`). Without it, no stored key can ever be opened again.
     #[arg(long, env = "SIGNET_MASTER_KEY_FILE", value_name = "FILE")]
@@ -217,6 +229,20 @@ impl Config {
                     .into(),
             );
         }
+        if let Some(replica) = self.database_replica_url() {
+            let is_postgres = |url: &str| {
+                let schemes = ["postgres://", "postgresql://"];
+                schemes.iter().any(|scheme| url.starts_with(scheme))
+            };
+            if !is_postgres(replica) || !is_postgres(self.database_url()) {
+                return refuse(
+                    "--database-replica-url",
+                    "only PostgreSQL has replicas: it must start with postgres://, as \
+                     --database-url; leave it out otherwise"
+                        .into(),
+                );
+            }
+        }
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
             return refuse(
                 "--tls-cert-file",
@@ -268,6 +294,11 @@ impl Config {
 
     pub(crate) fn database_url(&self) -> &str {
         self.database_url.expose_secret()
+    }
+
+    pub(crate) fn database_replica_url(&self) -> Option<&str> {
+        let url = self.database_replica_url.as_ref();
+        url.map(|url| url.expose_secret())
     }
 }
 

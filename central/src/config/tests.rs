@@ -120,3 +120,31 @@ fn values_that_do_not_fit_together_name_their_flag() {
         assert!(error.to_string().contains(flag), "{error}");
     }
 }
+
+#[test]
+fn the_address_of_a_replica_is_optional_and_a_secret() {
+    assert!(parse(&[]).unwrap().database_replica_url().is_none());
+
+    let url = "postgres://signet:swordfish@replica/signet";
+    let config = parse(&["--database-replica-url", url]).unwrap();
+    assert_eq!(config.database_replica_url(), Some(url));
+    assert!(config.validate().is_ok());
+    assert!(!format!("{config:?}").contains("swordfish"));
+}
+
+#[test]
+fn a_replica_that_is_none_is_refused_without_its_password() {
+    let sqlite = ["signet-central", "--database-url", "sqlite://signet.db"]
+        .into_iter()
+        .chain(REQUIRED[..2].iter().chain(&REQUIRED[4..]).copied());
+    let of_sqlite = sqlite.chain(["--database-replica-url", "postgres://u:swordfish@h/d"]);
+    for config in [
+        Config::try_parse_from(of_sqlite),
+        parse(&["--database-replica-url", "mysql://u:swordfish@h/d"]),
+        parse(&["--database-replica-url", ""]),
+    ] {
+        let error = config.unwrap().validate().unwrap_err().to_string();
+        assert!(error.contains("--database-replica-url"), "{error}");
+        assert!(!error.contains("swordfish"), "{error}");
+    }
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Central, Database,
+    Central, Database, Secrets,
     central::{ADMINISTRATOR, CHECKOUT},
     on_each_store,
 };
@@ -12,6 +12,7 @@ on_each_store!(
     events_of_all_tenants_are_asked_for_by_what_they_are,
     pages_in_both_directions_are_the_same_events,
     a_stream_is_shown_up_to_a_version_or_a_time,
+    an_answer_is_as_new_as_was_asked_for_or_says_that_it_cannot_be,
 );
 
 async fn furnished(database: &Database) -> Central {
@@ -214,4 +215,70 @@ async fn events_of_a_tenant_are_for_those_whom_its_roles_let_read_them() {
     );
     let tenants = page.await.all("events", "tenant");
     assert!(tenants.len() > 5 && tenants.iter().all(|tenant| tenant == "acme"));
+}
+
+async fn an_answer_is_as_new_as_was_asked_for_or_says_that_it_cannot_be(database: Database) {
+    let central = furnished(&database).await;
+    let stream = "/api/v1/tenants/acme/streams/role/shop/reader";
+    for path in ["/api/v1/events", "/api/v1/tenants/acme/events", stream] {
+        let answer = central.ask(&format!("{path}?min_position=11")).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let beyond = central.ask(&format!("{path}?min_position=12")).await;
+        assert_eq!(
+            (beyond.status, beyond.code()),
+            (503, "SIGNET-CENTRAL-0012"),
+            "{path}"
+        );
+        assert!(beyond.message().contains("12"), "{}", beyond.message());
+    }
+    // What is ahead by itself is still the caller's mistake.
+    let wrong = central.ask("/api/v1/events?after=99&min_position=1").await;
+    assert_eq!(wrong.status, 400, "{}", wrong.body);
+}
+
+/// Nothing listens at the replica's address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_away_keeps_central_neither_from_starting_nor_from_answering() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let replica = [
+        "--database-replica-url",
+        "postgres://signet@127.0.0.1:1/signet",
+    ];
+    let central = Central::start(&Secrets::new(), &database, &replica).await;
+    central.furnish().await;
+
+    let events = central.ask("/api/v1/events?min_position=10").await;
+    assert_eq!(events.status, 200, "{}", events.body);
+    assert_eq!(events.all("events", "position").len(), 10);
+    let one = central.ask("/api/v1/events/10").await;
+    assert_eq!(one.status, 200, "{}", one.body);
+    let stream = "/api/v1/tenants/acme/streams/role/shop/reader";
+    assert_eq!(central.ask(stream).await.status, 200);
+    drop(central);
+    database.drop().await;
+}
+
+/// As good as a replica that is always up to date: the database itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_the_same_when_a_replica_answers() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let replica = ["--database-replica-url", database.url.as_str()];
+    let central = Central::start(&Secrets::new(), &database, &replica).await;
+    central.furnish().await;
+
+    for position in 1..=10 {
+        let one = central.ask(&format!("/api/v1/events/{position}")).await;
+        assert_eq!(one.body["position"], position, "{}", one.body);
+    }
+    assert_eq!(central.ask("/api/v1/events/11").await.status, 404);
+    let events = central.ask("/api/v1/events?min_position=10").await;
+    assert_eq!(events.all("events", "position").len(), 10);
+    let beyond = central.ask("/api/v1/events?min_position=11").await;
+    assert_eq!((beyond.status, beyond.code()), (503, "SIGNET-CENTRAL-0012"));
+    drop(central);
+    database.drop().await;
 }

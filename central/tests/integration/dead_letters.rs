@@ -12,6 +12,7 @@ use eventstore::{
 };
 use protocol::v1::{DeleteTenantRequest, DeletionPolicy};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{
     Answer, Central, Database, Secrets,
@@ -22,6 +23,7 @@ use crate::support::{
 on_each_store!(
     what_is_mended_is_replayed_and_what_is_not_stays,
     all_that_fit_are_replayed_at_once,
+    a_round_of_replays_ends_at_its_limit_and_tells_where_to_go_on,
 );
 
 const SUBSCRIPTION: &str = "retired-keys";
@@ -122,6 +124,14 @@ async fn call(central: &Central, method: &str, path: &str) -> Answer {
     central.call(ADMINISTRATOR, method, &path, None).await
 }
 
+/// What a round of replays that came to its end tells.
+fn counted(handled: u64, failed: u64) -> Value {
+    json!({
+        "handled": handled, "failed": failed, "held_back": 0, "skipped": 0,
+        "elsewhere": [], "next": null, "end": true,
+    })
+}
+
 /// The tenants of all that are left.
 async fn left(central: &Central) -> Vec<Value> {
     let all = central.ask(DEAD_LETTERS).await;
@@ -172,10 +182,7 @@ async fn what_is_mended_is_replayed_and_what_is_not_stays(database: Database) {
     );
     assert!(left(&central).await.is_empty());
     let none = call(&central, "POST", "/replay").await;
-    assert_eq!(
-        none.body,
-        json!({ "handled": 0, "failed": 0, "skipped": 0 })
-    );
+    assert_eq!(none.body, counted(0, 0));
     assert_eq!(database.stored_keys("bank").await.len(), 1);
     let subscription = format!("/api/v1/subscriptions/{SUBSCRIPTION}");
     assert_eq!(central.ask(&subscription).await.body["dead_letters"], 0);
@@ -185,16 +192,10 @@ async fn all_that_fit_are_replayed_at_once(database: Database) {
     let central = with_dead_letters(&database).await;
 
     let failed = call(&central, "POST", "/replay").await;
-    assert_eq!(
-        failed.body,
-        json!({ "handled": 0, "failed": 2, "skipped": 0 })
-    );
+    assert_eq!(failed.body, counted(0, 2));
     mend_table(&database).await;
     let of_bank = call(&central, "POST", "/replay?tenant=bank").await;
-    assert_eq!(
-        of_bank.body,
-        json!({ "handled": 1, "failed": 0, "skipped": 0 })
-    );
+    assert_eq!(of_bank.body, counted(1, 0));
     assert_eq!(left(&central).await, ["acme"]);
     assert_eq!(database.stored_keys("acme").await.len(), 1);
     let rest = call(
@@ -203,13 +204,72 @@ async fn all_that_fit_are_replayed_at_once(database: Database) {
         &format!("/replay?subscription={SUBSCRIPTION}"),
     )
     .await;
-    assert_eq!(
-        rest.body,
-        json!({ "handled": 1, "failed": 0, "skipped": 0 })
-    );
+    assert_eq!(rest.body, counted(1, 0));
 
     assert!(left(&central).await.is_empty());
     for tenant in ["acme", "bank"] {
         assert!(database.stored_keys(tenant).await.is_empty(), "{tenant}");
     }
+}
+
+async fn a_round_of_replays_ends_at_its_limit_and_tells_where_to_go_on(database: Database) {
+    let central = with_dead_letters(&database).await;
+    let (acme, bank) = (
+        letter_of(&central, "acme").await,
+        letter_of(&central, "bank").await,
+    );
+    mend_table(&database).await;
+
+    let first = call(&central, "POST", "/replay?limit=1").await;
+    assert_eq!(
+        (first.status, &first.body["next"]),
+        (200, &json!(acme)),
+        "{}",
+        first.body
+    );
+    assert_eq!(
+        (&first.body["handled"], &first.body["end"]),
+        (&json!(1), &json!(false))
+    );
+    assert_eq!(left(&central).await, ["bank"]);
+    // What lies before is not looked at again.
+    let none = call(&central, "POST", &format!("/replay?after={bank}")).await;
+    assert_eq!(none.body, counted(0, 0));
+    let rest = call(&central, "POST", &format!("/replay?after={acme}")).await;
+    assert_eq!(rest.body, counted(1, 0));
+    assert!(left(&central).await.is_empty());
+}
+
+/// A lock on the table keeps the handler at work while the caller goes away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_goes_on_when_its_caller_goes_away() {
+    let Some(database) = Database::postgres().await else {
+        return;
+    };
+    let central = with_dead_letters(&database).await;
+    mend_table(&database).await;
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    let mut holding = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE central_signing_keys IN SHARE MODE")
+        .execute(&mut *holding)
+        .await
+        .unwrap();
+    let handling = async || {
+        let waiting = "SELECT 1 FROM pg_locks \
+             WHERE NOT granted AND relation = 'central_signing_keys'::regclass";
+        database.execute(waiting).await > 0
+    };
+
+    tokio::select! {
+        answer = call(&central, "POST", "/replay?tenant=acme") => panic!("{}", answer.body),
+        () = eventually("the handler is at work", handling) => {}
+    }
+    holding.rollback().await.unwrap();
+
+    eventually("the letter is gone", async || {
+        left(&central).await == ["bank"]
+    })
+    .await;
+    drop(central);
+    database.drop().await;
 }

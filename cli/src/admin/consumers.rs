@@ -1,7 +1,7 @@
 //! `signet subscriptions` and `signet dead-letters`.
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Shared,
@@ -150,11 +150,53 @@ pub async fn dead_letters(options: DeadLetterOptions) -> Result<(), Error> {
             table::list(&answer, "dead_letters", LETTERS, options.shared.output);
             return Ok(());
         }
-        Method::Post => client.post(&path, None).await?,
+        Method::Post => match &options.what {
+            DeadLetters::Replay(Chosen { id: None, filter }) => replay_all(&client, filter).await?,
+            _ => client.post(&path, None).await?,
+        },
         Method::Delete => client.delete(&path).await?,
     };
     output::line(&told(&answer, options.shared.output));
     Ok(())
+}
+
+/// Round after round, for each is bounded; what came of all of them together.
+async fn replay_all(client: &Client, filter: &Filter) -> Result<Value, Error> {
+    let mut parameters = filter.parameters().to_vec();
+    let mut all = Map::new();
+    loop {
+        let path = with_query(&format!("{DEAD_LETTERS}/replay"), &parameters);
+        let round = client.post(&path, None).await?;
+        let next = add(&mut all, &round);
+        if next.is_none() {
+            return Ok(Value::Object(all));
+        }
+        parameters.truncate(2);
+        parameters.push(("after", next));
+    }
+}
+
+/// Adds what came of a round to that of those before; where to go on, unless it was the last one.
+fn add(all: &mut Map<String, Value>, round: &Value) -> Option<String> {
+    for name in ["handled", "failed", "held_back", "skipped"] {
+        let before = all.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let now = round[name].as_u64().unwrap_or_default();
+        all.insert(name.into(), (before + now).into());
+    }
+    if let Some(Value::Array(names)) = round.get("elsewhere")
+        && !names.is_empty()
+    {
+        let elsewhere = all
+            .entry("elsewhere")
+            .or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(elsewhere) = elsewhere {
+            elsewhere.extend(names.iter().cloned());
+        }
+    }
+    match round["end"].as_bool() {
+        Some(false) => round["next"].as_str().map(str::to_owned),
+        _ => None,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +251,7 @@ mod tests {
     use clap::Parser as _;
     use serde_json::json;
 
-    use super::{Method, call, told};
+    use super::{Map, Method, Value, add, call, told};
     use crate::{Cli, Command, admin::table::Format};
 
     fn asked(line: &str) -> Result<(Method, String), clap::Error> {
@@ -251,6 +293,25 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn rounds_of_replays_are_added_up() {
+        let mut all = Map::new();
+        let first = json!({
+            "handled": 2, "failed": 1, "held_back": 0, "skipped": 0,
+            "elsewhere": [], "next": "audit:7", "end": false,
+        });
+        assert_eq!(add(&mut all, &first).as_deref(), Some("audit:7"));
+        let last = json!({
+            "handled": 3, "failed": 0, "held_back": 1, "skipped": 0,
+            "elsewhere": ["mail"], "next": null, "end": true,
+        });
+        assert_eq!(add(&mut all, &last), None);
+        let together = json!({
+            "handled": 5, "failed": 1, "held_back": 1, "skipped": 0, "elsewhere": ["mail"],
+        });
+        assert_eq!(Value::Object(all), together);
     }
 
     #[test]

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use eventstore::{
     Position,
-    consumer::{ConsumerError, DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed},
+    consumer::{DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed},
 };
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     events::tenant_of,
+    letter_replays::{self, PATIENCE, detached, runs_elsewhere},
     parameters::{Parameters, invalid, page_length},
     place::Place,
     subscriptions::subscriptions,
@@ -32,7 +34,7 @@ pub(super) struct Asked {
     limit: Option<usize>,
 }
 
-/// Which ones are replayed or dropped.
+/// Which ones are dropped.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
@@ -60,33 +62,62 @@ pub(super) async fn list(
     })))
 }
 
-/// `POST /api/v1/dead-letters/{id}/replay`: hands the event to its handler again, here and now.
-pub(super) async fn replay(State(application): State<Arc<Application>>, place: Place) -> Answer {
+/// `POST /api/v1/dead-letters/{id}/replay`: hands the event to its handler again, here and now. 202 when
+/// the handler takes longer than a call may.
+pub(super) async fn replay(
+    State(application): State<Arc<Application>>,
+    place: Place,
+) -> Result<(StatusCode, Json<Value>), ServiceError> {
     let letter = letter(&place)?;
-    let name = letter.subscription.as_str();
+    let name = name_of(&letter);
     let known = subscriptions(&application);
-    known.status(name, (application.clock)()).await?;
-    let replay = application.consumers.replay(name, letter.position);
-    replay.await.map_err(runs_elsewhere)?;
-    Ok(Json(json!({ "replayed": name_of(&letter) })))
+    known
+        .status(&letter.subscription, (application.clock)())
+        .await?;
+    let consumers = Arc::clone(&application.consumers);
+    let replay = async move {
+        let replay = consumers.replay(&letter.subscription, letter.position);
+        replay.await.map_err(runs_elsewhere)
+    };
+    Ok(match detached(replay, PATIENCE).await? {
+        Some(_) => (StatusCode::OK, Json(json!({ "replayed": name }))),
+        None => (StatusCode::ACCEPTED, Json(json!({ "replaying": name }))),
+    })
 }
 
-/// `POST /api/v1/dead-letters/replay?subscription=&tenant=`: each once.
+/// `POST /api/v1/dead-letters/replay?subscription=&tenant=&after=&limit=`: each once. `next` is what to
+/// give as `after` to go on; 202 when one was still being handled.
 pub(super) async fn replay_all(
     State(application): State<Arc<Application>>,
-    Parameters(filter): Parameters<Filter>,
-) -> Answer {
-    let mut all = Replayed::default();
-    for subscription in names(&application, &filter).await? {
-        let tenant = filter.tenant.as_deref();
-        let replay = application.consumers.replay_all(&subscription, tenant);
-        let replayed = replay.await.map_err(runs_elsewhere)?;
-        all.handled += replayed.handled;
-        all.failed += replayed.failed;
-        all.held_back += replayed.held_back;
-        all.skipped += replayed.skipped;
+    Parameters(asked): Parameters<Asked>,
+) -> Result<(StatusCode, Json<Value>), ServiceError> {
+    if let Some(name) = &asked.subscription {
+        let known = subscriptions(&application);
+        known.status(name, (application.clock)()).await?;
     }
-    Ok(Json(json!(all)))
+    let query = DeadLetterQuery {
+        tenant: asked.tenant,
+        subscription: asked.subscription,
+        after: asked.after.as_deref().map(cursor).transpose()?,
+        limit: page_length(asked.limit.or(Some(MOST)), MOST)?,
+    };
+    let (progress, is_going_on) = letter_replays::replay_all(application, query).await?;
+    let Replayed {
+        handled,
+        failed,
+        held_back,
+        skipped,
+    } = progress.replayed;
+    let status = match is_going_on {
+        true => StatusCode::ACCEPTED,
+        false => StatusCode::OK,
+    };
+    let answer = json!({
+        "handled": handled, "failed": failed, "held_back": held_back, "skipped": skipped,
+        "elsewhere": progress.elsewhere,
+        "next": progress.next.as_ref().map(name_of), "end": progress.end,
+    });
+    Ok((status, Json(answer)))
 }
 
 /// `DELETE /api/v1/dead-letters/{id}`: its event will not be handled.
@@ -128,16 +159,6 @@ async fn names(application: &Application, filter: &Filter) -> Result<Vec<String>
     let all = subscriptions.all(now).await?;
     let with_letters = all.into_iter().filter(|status| status.dead_letters > 0);
     Ok(with_letters.map(|status| status.subscription).collect())
-}
-
-/// A subscription that is known, but not to this process.
-fn runs_elsewhere(error: ConsumerError) -> ServiceError {
-    match error {
-        ConsumerError::NotFound { subscription } => ServiceError::Conflict(format!(
-            "subscription {subscription} does not run in this replica; ask one that runs it"
-        )),
-        error => error.into(),
-    }
 }
 
 fn letter(place: &Place) -> Result<DeadLetterCursor, ServiceError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use eventstore::{Direction, EventQuery, Position, ReadError, StreamKey};
+use eventstore::{Direction, EventQuery, Position, ReadError, StreamKey, View};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -39,6 +39,7 @@ pub(super) struct Asked {
     limit: Option<usize>,
     #[serde(default)]
     direction: Direction,
+    min_position: Option<u64>,
 }
 
 impl Asked {
@@ -95,13 +96,14 @@ pub(super) async fn list(
     place: Place,
     Parameters(asked): Parameters<Asked>,
 ) -> Answer {
+    let min_position = asked.min_position;
     let query = asked.query(&place)?;
     let cursor = match query.direction {
         Direction::Forward => "after",
         Direction::Backward => "before",
     };
-    let page = application.store.query(&query).await;
-    let page = page.map_err(|error| refused(error, cursor))?;
+    let page = as_new_as(&application, min_position).query(&query).await;
+    let page = page.map_err(|error| refused(error, cursor, min_position))?;
     let next = match query.direction {
         Direction::Forward => page.next,
         Direction::Backward => page.next.map(|at_most| Position(at_most.0 + 1)),
@@ -121,7 +123,9 @@ pub(super) async fn one(State(application): State<Arc<Application>>, place: Plac
         at_most: Some(Position(position)),
         ..EventQuery::default()
     };
-    let events = match application.store.query(&query).await {
+    // A replica that has not got as far would tell that there is none.
+    let view = as_new_as(&application, Some(position));
+    let events = match view.query(&query).await {
         Ok(page) => page.events,
         Err(ReadError::AheadOfStore { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
@@ -140,6 +144,7 @@ pub(super) struct Until {
     #[serde(default)]
     after: u64,
     limit: Option<usize>,
+    min_position: Option<u64>,
 }
 
 /// `GET /api/v1/tenants/{tenant}/streams/{type}/{id}`: the events of a stream, up to a version or to
@@ -152,8 +157,10 @@ pub(super) async fn stream(
     let limit = page_length(until.limit, EventQuery::MAX_LIMIT)?;
     let (version, time) = (until.version, moment("time", until.time.as_deref())?);
     let stream = StreamKey::new(place.part("tenant"), place.part("type"), place.part("id"));
-    let read = application.store.read_stream(&stream, until.after, limit);
-    let events = read.await?;
+    let view = as_new_as(&application, until.min_position);
+    let read = view.read_stream(&stream, until.after, limit);
+    let read = read.await;
+    let events = read.map_err(|error| refused(error, "after", until.min_position))?;
     let is_full = events.len() == limit;
     let shown = events.into_iter().take_while(|event| {
         version.is_none_or(|version| event.stream_version <= version)
@@ -174,9 +181,18 @@ pub(super) async fn stream(
     })))
 }
 
+/// The store, or a replica of it that knows everything up to a position.
+fn as_new_as(application: &Application, position: Option<u64>) -> View {
+    let position = Position(position.unwrap_or_default());
+    application.store.at_least(position)
+}
+
 /// What the store says to a question, in the words of the parameters.
-fn refused(error: ReadError, cursor: &'static str) -> ServiceError {
+fn refused(error: ReadError, cursor: &'static str, min_position: Option<u64>) -> ServiceError {
     match error {
+        ReadError::AheadOfStore { head, .. } if min_position > Some(head.0) => {
+            ServiceError::Behind(min_position.unwrap_or_default())
+        }
         ReadError::Invalid { field, message } => {
             let name = match field {
                 "event_types" => "type",

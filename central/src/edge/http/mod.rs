@@ -11,6 +11,7 @@ mod dead_letters;
 mod discovery;
 mod events;
 mod health;
+mod letter_replays;
 mod parameters;
 mod place;
 mod projections;
