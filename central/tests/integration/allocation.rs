@@ -54,10 +54,11 @@ async fn concurrent_callers_get_disjoint_ranges(database: Database) {
         central.metric("signet_central_ids_allocated_total").await,
         given as f64
     );
+    let next = (given + 1).to_string();
     // The read models follow.
     eventually("the generator is shown as it is", async || {
         let generators = central.look("/api/v1/tenants/acme/generators").await;
-        generators["generators"][0]["next"] == (given + 1).to_string()
+        generators["generators"][0]["next"] == next
     })
     .await;
 }
