@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use eventstore::{
-    EventStore, Position, RecordedEvent,
-    consumer::{ConsumerOptions, Consumers, ConsumersOptions, Delivery, Handler, HandlerError},
+    Position, RecordedEvent,
+    consumer::{ConsumerOptions, Consumers, ConsumersOptions, Delivery},
     integrity::{Checkpoints, Ed25519Signer},
     projection::{Projection, ProjectionOptions, Projections, RunnerOptions},
 };
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Answer, Central, Database,
     central::{ADMINISTRATOR, CHECKOUT},
+    events::{Refuses, store_of},
     eventually, on_each_store,
 };
 
@@ -26,22 +26,6 @@ on_each_store!(
 
 const SUBSCRIPTIONS: &str = "/api/v1/subscriptions";
 const DEAD_LETTERS: &str = "/api/v1/dead-letters";
-
-/// Gives every event up.
-struct Refuses;
-
-#[async_trait]
-impl Handler for Refuses {
-    async fn handle(&self, _: &[RecordedEvent]) -> Result<(), HandlerError> {
-        Err(HandlerError::permanent("it makes no sense"))
-    }
-}
-
-/// The store of a central, as another process has it.
-async fn store_of(database: &Database) -> Arc<dyn EventStore> {
-    let options = eventstore::Options::default();
-    eventstore::open(&database.url, options).await.unwrap()
-}
 
 /// A central whose ten events are dead letters of subscription `audit`, which another process ran.
 async fn with_dead_letters(database: &Database) -> Central {

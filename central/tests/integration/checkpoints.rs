@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use eventstore::{
-    EventStore,
-    integrity::{Checkpoint, PublicKeys, Verify, verify},
-};
+use eventstore::integrity::{Checkpoint, PublicKeys, Verify, verify};
 
-use crate::support::{Central, Database, Secrets, eventually, on_each_store};
+use crate::support::{Central, Database, Secrets, events::store_of, eventually, on_each_store};
 
 on_each_store!(
     checkpoints_appear_and_verify_with_the_published_key,
@@ -43,12 +40,6 @@ async fn wait_for_two(central: &Central) {
         })
     })
     .await;
-}
-
-/// The events as another process has them.
-async fn store_of(database: &Database) -> Arc<dyn EventStore> {
-    let options = eventstore::Options::default();
-    eventstore::open(&database.url, options).await.unwrap()
 }
 
 async fn checkpoints_appear_and_verify_with_the_published_key(database: Database) {

@@ -3,13 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use eventstore::{
-    RecordedEvent,
-    consumer::{
-        ConsumerOptions, Consumers, ConsumersOptions, Delivery, EventFilter, Handler, HandlerError,
-    },
-};
+use eventstore::consumer::{ConsumerOptions, Consumers, ConsumersOptions, Delivery, EventFilter};
 use protocol::v1::{DeleteTenantRequest, DeletionPolicy};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -17,6 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::support::{
     Answer, Central, Database, Secrets,
     central::{ADMINISTRATOR, OPERATOR},
+    events::{Refuses, store_of},
     eventually, on_each_store, with_bearer,
 };
 
@@ -28,16 +23,6 @@ on_each_store!(
 
 const SUBSCRIPTION: &str = "retired-keys";
 const DEAD_LETTERS: &str = "/api/v1/dead-letters";
-
-/// Gives every event up.
-struct Refuses;
-
-#[async_trait]
-impl Handler for Refuses {
-    async fn handle(&self, _: &[RecordedEvent]) -> Result<(), HandlerError> {
-        Err(HandlerError::permanent("it makes no sense"))
-    }
-}
 
 /// Has the database refuse to delete keys, whoever asks.
 async fn break_table(database: &Database) {
@@ -81,8 +66,7 @@ async fn with_dead_letters(database: &Database) -> Central {
     }
     before.running.stop().await.unwrap();
 
-    let options = eventstore::Options::default();
-    let store = eventstore::open(&database.url, options).await.unwrap();
+    let store = store_of(database).await;
     let consumers = Consumers::new(Arc::clone(&store), ConsumersOptions::default());
     let options = ConsumerOptions {
         filter: EventFilter {

@@ -3,6 +3,7 @@
 pub(crate) mod central;
 pub(crate) mod clients;
 pub(crate) mod database;
+pub(crate) mod events;
 pub(crate) mod process;
 pub(crate) mod samples;
 

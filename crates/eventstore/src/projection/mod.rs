@@ -70,7 +70,7 @@ pub trait Projection: Send + Sync + 'static {
     fn selects(&self, event: &RecordedEvent) -> bool;
 
     /// Brings a selected event to the shape that the methods below know, e.g. by
-    /// [`Registry::upcast`](crate::Registry::upcast); as it is, if this is not implemented.
+    /// [`Registry::upcast`](crate::Registry::upcast). By default it stays as it is.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
