@@ -14,7 +14,7 @@
 //! Data and metadata count as the text that is stored. So whoever changes, takes away, adds or swaps
 //! events has to change every later hash of the tenant, and a signed checkpoint over any of them tells.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,6 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::database::{Session, Sql, arguments};
 use crate::event::StreamKey;
 use crate::plan::Row;
 
@@ -181,46 +180,6 @@ pub(crate) fn link(
             let end = ChainEnd { sequence, hash };
             ends.insert(row.stream.tenant.clone(), end);
             end
-        })
-        .collect()
-}
-
-const ENDS_ON_POSTGRES: &str = "\
-    SELECT wanted.tenant, latest.tenant_sequence, latest.hash \
-    FROM unnest($1::text[]) AS wanted (tenant) \
-    CROSS JOIN LATERAL ( \
-      SELECT tenant_sequence, hash FROM events WHERE events.tenant = wanted.tenant \
-      ORDER BY position DESC LIMIT 1) AS latest";
-
-/// `CROSS JOIN` is an order to SQLite: first the tenants, then an event for each. With `JOIN` it
-/// walks through all events and asks for each whether it is the last of a tenant.
-pub(crate) const ENDS_ON_SQLITE: &str = "\
-    SELECT events.tenant, events.tenant_sequence, events.hash \
-    FROM json_each($1) AS wanted CROSS JOIN events \
-      ON events.lane = 0 AND events.position = ( \
-        SELECT position FROM events WHERE tenant = wanted.value \
-        ORDER BY position DESC LIMIT 1)";
-
-/// Where the chains of the tenants of `rows` end now.
-pub(crate) async fn chain_ends(
-    session: &mut Session<'_>,
-    rows: &[Row<'_>],
-) -> Result<HashMap<String, ChainEnd>, sqlx::Error> {
-    let tenants: BTreeSet<&str> = rows.iter().map(|row| row.stream.tenant.as_str()).collect();
-    let tenants: Vec<String> = tenants.into_iter().map(str::to_owned).collect();
-    let found = session
-        .fetch(
-            Sql::each(ENDS_ON_POSTGRES, ENDS_ON_SQLITE),
-            arguments![tenants],
-        )
-        .await?;
-    found
-        .iter()
-        .map(|row| {
-            let hash = Hash::try_from(row.bytes(2)?.as_slice())
-                .map_err(|error| sqlx::Error::Decode(error.into()))?;
-            let sequence = row.int(1)?.unsigned_abs();
-            Ok((row.text(0)?, ChainEnd { sequence, hash }))
         })
         .collect()
 }

@@ -1,5 +1,8 @@
 //! SQLite: one connection that writes, some that read, a write-ahead log between them.
 
+mod insertion;
+mod lookup;
+mod memory;
 mod writer;
 
 use std::str::FromStr;
@@ -84,7 +87,7 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
     let inline = Inline::new(&options.inline_projections);
     persist(|| inline.start(&database, options.clock, &tasks, &cancelled)).await?;
-    let writer = SqliteWriter { database, inline };
+    let writer = SqliteWriter::new(database, inline);
     Ok(Store::start(
         id,
         writer,

@@ -9,11 +9,13 @@ use eventstore::{
 use time::OffsetDateTime;
 
 use crate::database::{Database, Outside, contract};
+use crate::integrity::{everything, report};
 use crate::samples::{all, event, one, stream, write};
 
 contract!(
     every_tenant_has_a_chain_of_its_own,
     the_chain_goes_on_in_another_store,
+    a_history_that_was_put_back_and_grew_again_is_noticed,
     events_from_before_the_chain_get_their_hashes,
     a_store_keeps_its_identity,
     a_snapshot_goes_with_its_events_or_not_at_all,
@@ -67,6 +69,38 @@ async fn the_chain_goes_on_in_another_store(database: Arc<Database>) {
 
     let sequences: Vec<_> = links(&*second).await.iter().map(|link| link.1).collect();
     assert_eq!(sequences, [1, 2, 3]);
+}
+
+/// As after a back-up was put in the place of a database while a process that writes to it slept.
+async fn a_history_that_was_put_back_and_grew_again_is_noticed(database: Arc<Database>) {
+    let (here, there) = (database.open().await, database.open().await);
+    for stream in ["a", "b", "c"] {
+        let append = one(stream, ExpectedVersion::NoStream);
+        here.append(append).await.unwrap();
+    }
+    let mut outside = database.connect().await;
+    let put_back = "DELETE FROM events WHERE position > 1; UPDATE event_lanes SET head = 1";
+    outside.execute(put_back).await;
+    outside.close().await;
+    let two = vec![write(
+        "a",
+        ExpectedVersion::Exact(1),
+        vec![event(2), event(3)],
+    )];
+    there.append(Append::new(two)).await.unwrap();
+
+    let late = here.append(one("a", ExpectedVersion::Exact(1))).await;
+    let next = here.append(one("a", ExpectedVersion::Exact(3))).await;
+    let again = here.append(one("b", ExpectedVersion::NoStream)).await;
+
+    assert!(
+        matches!(late, Err(AppendError::Conflict { .. })),
+        "{late:?}"
+    );
+    assert_eq!(next.unwrap().last, Position(4));
+    assert_eq!(again.unwrap().versions, [1]);
+    let found = report(&here, everything()).await;
+    assert!(found.is_sound(), "{:?}", found.faults);
 }
 
 async fn events_from_before_the_chain_get_their_hashes(database: Arc<Database>) {

@@ -61,7 +61,8 @@ fn mutations() -> impl Strategy<Value = Mutation> {
         0..COLUMNS.len(),
         prop::bool::weighted(0.2),
         any::<u8>(),
-        "[a-zA-Z0-9 é]{1,6}",
+        // No name in use ends like this, so that it is a change, and one that the database takes.
+        "[a-zA-Z0-9 é]{1,6}~",
     );
     parts.prop_map(|(row, column, of_checkpoint, number, text)| Mutation {
         row: row.index(1000),
