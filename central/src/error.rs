@@ -1,10 +1,12 @@
 //! What can go wrong, as values: [`StartError`] before central serves, [`ServiceError`] while it
 //! does. The edges map the latter to HTTP and gRPC, once each.
 
-use std::{io, path::PathBuf, time::Duration};
+mod store;
 
-use eventstore::command::CommandError;
+use std::{borrow::Cow, io, path::PathBuf, time::Duration};
+
 use http::StatusCode;
+use serde_json::json;
 
 /// Why central did not start.
 #[derive(Debug, thiserror::Error)]
@@ -150,13 +152,28 @@ pub(crate) enum ServiceError {
     #[error("there is no tenant {0:?}")]
     UnknownTenant(String),
     #[error("{name}: {message}")]
-    InvalidArgument { name: &'static str, message: String },
+    InvalidArgument {
+        name: Cow<'static, str>,
+        message: String,
+    },
     #[error("there is nothing at this path")]
     NoSuchRoute,
     #[error("this path does not take this method")]
     MethodNotAllowed,
     #[error("the database is not reachable; nothing was changed; try again")]
     StoreUnavailable,
+    #[error(
+        "the database went away before it told whether the change is stored: it may be; try again, \
+         which changes nothing twice, save that an id range may be left unused"
+    )]
+    OutcomeUnknown,
+    #[error("{message}; `signet events verify` tells an administrator what else was changed")]
+    Corrupt {
+        position: Option<u64>,
+        message: String,
+    },
+    #[error("{message}; run the release that wrote it")]
+    NotUnderstood { position: u64, message: String },
     #[error("callers cannot be proven now, because the Kubernetes API server does not answer")]
     AuthenticationUnavailable,
     #[error("the call took too long; try again")]
@@ -225,6 +242,9 @@ impl ServiceError {
             Self::CatchingUp => "SIGNET-CENTRAL-0017",
             Self::Limited { .. } => "SIGNET-CENTRAL-0018",
             Self::Busy => "SIGNET-CENTRAL-0019",
+            Self::Corrupt { .. } => "SIGNET-CENTRAL-0020",
+            Self::NotUnderstood { .. } => "SIGNET-CENTRAL-0021",
+            Self::OutcomeUnknown => "SIGNET-CENTRAL-0022",
             Self::NotFound { .. } => "SIGNET-CENTRAL-0030",
             Self::Conflict(_) => "SIGNET-CENTRAL-0031",
             Self::TooManyReplays(_) => "SIGNET-CENTRAL-0032",
@@ -248,6 +268,7 @@ impl ServiceError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StoreUnavailable
+            | Self::OutcomeUnknown
             | Self::AuthenticationUnavailable
             | Self::TimedOut
             | Self::Behind(_)
@@ -257,7 +278,9 @@ impl ServiceError {
             | Self::NoActiveKey(_)
             | Self::TooManyReplays(_)
             | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Corrupt { .. } | Self::NotUnderstood { .. } | Self::Internal(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -278,13 +301,28 @@ impl ServiceError {
                 tonic::Code::ResourceExhausted
             }
             Self::StoreUnavailable
+            | Self::OutcomeUnknown
             | Self::AuthenticationUnavailable
             | Self::Behind(_)
             | Self::Contended
             | Self::Busy
             | Self::CatchingUp
             | Self::NoActiveKey(_) => tonic::Code::Unavailable,
-            Self::Internal(_) => tonic::Code::Internal,
+            Self::Corrupt { .. } => tonic::Code::DataLoss,
+            Self::NotUnderstood { .. } | Self::Internal(_) => tonic::Code::Internal,
+        }
+    }
+
+    /// What of it a program may want to read, as members of `details`.
+    pub(crate) fn details(&self) -> Option<serde_json::Value> {
+        match self {
+            Self::InvalidArgument { name, .. } => Some(json!({ "parameter": name })),
+            Self::Corrupt {
+                position: Some(position),
+                ..
+            }
+            | Self::NotUnderstood { position, .. } => Some(json!({ "position": position })),
+            _ => None,
         }
     }
 
@@ -303,72 +341,4 @@ impl ServiceError {
 /// A pause as `Retry-After` has it: whole seconds, and long enough.
 fn seconds(pause: Duration) -> u64 {
     pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
-}
-
-impl From<CommandError> for ServiceError {
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Unavailable { .. } => {
-                tracing::warn!(%error, "a command could not reach the event store");
-                Self::StoreUnavailable
-            }
-            CommandError::Contended { .. } => Self::Contended,
-            CommandError::Limited {
-                command,
-                retry_after,
-            } => Self::Limited {
-                command,
-                pause: retry_after,
-            },
-            CommandError::Busy => Self::Busy,
-            CommandError::Invalid { field, message } => Self::InvalidArgument {
-                name: "name",
-                message: format!("{field}: {message}"),
-            },
-            CommandError::KeyReused { .. }
-            | CommandError::NotUnderstood { .. }
-            | CommandError::Corrupt { .. }
-            | CommandError::Unwritable { .. } => Self::Internal(error.to_string()),
-        }
-    }
-}
-
-impl From<eventstore::ReadError> for ServiceError {
-    fn from(error: eventstore::ReadError) -> Self {
-        tracing::warn!(%error, "the event store could not be read");
-        Self::StoreUnavailable
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use eventstore::command::CommandError;
-    use http::StatusCode;
-
-    use super::ServiceError;
-
-    #[test]
-    fn too_many_calls_are_answered_with_whole_seconds_to_wait() {
-        for (pause, seconds) in [(1, 1), (1000, 1), (1001, 2)] {
-            let error = ServiceError::from(CommandError::Limited {
-                command: "AllocateRange",
-                retry_after: Duration::from_millis(pause),
-            });
-
-            assert_eq!(error.http_status(), StatusCode::TOO_MANY_REQUESTS);
-            assert_eq!(error.grpc_code(), tonic::Code::ResourceExhausted);
-            assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
-            assert!(error.to_string().contains(&format!("{seconds} s")));
-        }
-    }
-
-    #[test]
-    fn a_full_replica_sends_callers_away_for_a_moment() {
-        let error = ServiceError::from(CommandError::Busy);
-
-        assert_eq!(error.http_status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
-    }
 }

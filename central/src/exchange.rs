@@ -47,9 +47,11 @@ impl ExchangeError {
             Self::Service(ServiceError::NotAdmitted { .. }) => "not_admitted",
             Self::Service(ServiceError::TenantClosed(_)) => "tenant_closed",
             Self::Service(ServiceError::NoActiveKey(_)) => "no_active_key",
-            Self::Service(ServiceError::StoreUnavailable | ServiceError::Behind(_)) => {
-                "unavailable"
-            }
+            Self::Service(
+                ServiceError::StoreUnavailable
+                | ServiceError::OutcomeUnknown
+                | ServiceError::Behind(_),
+            ) => "unavailable",
             Self::Service(_) => "internal",
         }
     }

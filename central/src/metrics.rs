@@ -78,6 +78,10 @@ pub(crate) struct Metrics {
     pub(crate) subscription_lag: IntGaugeVec,
     /// Events they have put aside, by name.
     pub(crate) subscription_dead_letters: IntGaugeVec,
+    /// Partitions of them that this replica works on, by name and what they do.
+    pub(crate) subscription_partitions: IntGaugeVec,
+    /// Reads of events and streams by where they went.
+    pub(crate) event_reads: IntCounterVec,
     /// Position that projections in the database have reached in all partitions, by name.
     pub(crate) document_projection_position: IntGaugeVec,
     /// Events that their last partition is behind, by name.
@@ -238,6 +242,19 @@ impl Metrics {
                 "subscription_dead_letters",
                 "Events that a durable subscription has put aside",
                 &["subscription"],
+            )?,
+            subscription_partitions: gauges(
+                r,
+                "subscription_partitions",
+                "Partitions of a durable subscription in this replica by what they do; failed needs help",
+                &["subscription", "state"],
+            )?,
+            event_reads: counters(
+                r,
+                "event_reads_total",
+                "Reads of events by where they went: the replica of the database, or the database itself, \
+                 in the first place (primary) or because the replica was behind or away",
+                &["went"],
             )?,
             document_projection_position: gauges(
                 r,

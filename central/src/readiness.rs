@@ -121,6 +121,7 @@ impl StoreProbe {
                 }
                 _ = ticks.tick() => {}
             }
+            self.show_reads();
             match timeout(PROBE_TIMEOUT, self.store.head()).await {
                 Ok(Ok(head)) => {
                     lost = 0;
@@ -146,6 +147,20 @@ impl StoreProbe {
                 self.directory.reached(position).await;
             }
             _ => std::future::pending().await,
+        }
+    }
+
+    /// What the store counts, as counters: nobody else adds to them.
+    fn show_reads(&self) {
+        let reads = self.store.read_statistics();
+        for (went, number) in [
+            ("replica", reads.replica),
+            ("primary", reads.primary),
+            ("behind", reads.behind),
+            ("away", reads.away),
+        ] {
+            let shown = self.metrics.event_reads.with_label_values(&[went]);
+            shown.inc_by(number.saturating_sub(shown.get()));
         }
     }
 

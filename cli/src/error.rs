@@ -55,6 +55,9 @@ pub enum Error {
         /// Where it shows first.
         position: u64,
     },
+    /// What was followed did not come to its end, so that its outcome is not known.
+    #[error("{0}")]
+    Unfinished(String),
     /// Options that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -74,6 +77,7 @@ impl Error {
             Self::Central(_) => "SIGNET-CLI-0007",
             Self::Usage(_) => "SIGNET-CLI-0008",
             Self::Tampered { .. } => "SIGNET-CLI-0009",
+            Self::Unfinished(_) => "SIGNET-CLI-0010",
         }
     }
 }

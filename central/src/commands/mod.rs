@@ -36,6 +36,10 @@ use crate::{
 pub(crate) struct Origin {
     pub(crate) actor: String,
     pub(crate) correlation_id: Option<Uuid>,
+    /// The trace its caller works on.
+    pub(crate) trace_id: Option<String>,
+    /// Where its connection comes from: the caller, or what stands before central.
+    pub(crate) source_ip: Option<String>,
 }
 
 /// An answer of the domain, or the reason why it was not asked.
@@ -98,6 +102,8 @@ fn call<A: Aggregate>(command: &'static str, stream: StreamKey, origin: &Origin)
     Call::new(command, stream).with_metadata(Metadata {
         correlation_id: origin.correlation_id,
         actor: Some(origin.actor.clone()),
+        trace_id: origin.trace_id.clone(),
+        source_ip: origin.source_ip.clone(),
         ..Metadata::default()
     })
 }

@@ -9,6 +9,7 @@ mod request_id;
 mod server;
 mod streams;
 mod tls;
+mod trace;
 
 use std::sync::Arc;
 

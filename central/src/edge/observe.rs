@@ -142,14 +142,10 @@ fn shape(error: &ServiceError, request_id: &str) -> Response {
     let timestamp = OffsetDateTime::now_utc()
         .format(&Rfc3339)
         .unwrap_or_default();
-    let details = match error {
-        ServiceError::InvalidArgument { name, .. } => json!({ "parameter": name }),
-        _ => json!(null),
-    };
     let body = Json(json!({ "error": {
         "code": error.code(),
         "message": error.to_string(),
-        "details": details,
+        "details": error.details(),
         "timestamp": timestamp,
         "request_id": request_id,
     } }));

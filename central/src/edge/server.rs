@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, extract::ConnectInfo, middleware::AddExtension};
 use axum_server::{
     Handle, Server,
     accept::{Accept, NoDelayAcceptor},
@@ -29,6 +29,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS_PER_CONNECTION: u32 = 64;
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
+
+/// What serves one connection, and knows whose it is.
+type Connection = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
 /// A bound port that does not serve yet.
 pub(crate) struct Port {
@@ -86,7 +89,7 @@ async fn serve<A>(
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<()>
 where
-    A: Accept<TcpStream, Router> + Clone + Send + Sync + 'static,
+    A: Accept<TcpStream, Connection> + Clone + Send + Sync + 'static,
     A::Stream: AsyncRead + AsyncWrite + Unpin + Send,
     A::Service: SendService<Request<hyper::body::Incoming>> + Send,
     A::Future: Send,
@@ -105,6 +108,6 @@ where
         .max_header_list_size(MAX_HEADER_BYTES);
     server
         .handle(handle)
-        .serve(router.into_make_service())
+        .serve(router.into_make_service_with_connect_info::<SocketAddr>())
         .await
 }

@@ -36,6 +36,8 @@ impl Rotation {
         let origin = Origin {
             actor: "central/key-rotation".into(),
             correlation_id: None,
+            trace_id: None,
+            source_ip: None,
         };
         loop {
             // Replicas started together should not all ask at once.

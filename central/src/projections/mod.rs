@@ -20,6 +20,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const LAST_BATCH: Duration = Duration::from_secs(5);
 /// So that two replicas share the work; each tenant is in one of them.
 const PARTITIONS: u32 = 2;
+/// Documents kept in memory, of each partition. Each of these is written once, under a key of its own,
+/// and never read again by the projection: keeping it saves nothing.
+const CACHED_DOCUMENTS: u32 = 256;
 const STATES: [ProjectionState; 5] = [
     ProjectionState::Running,
     ProjectionState::Paused,
@@ -42,16 +45,21 @@ impl Projecting {
     /// # Errors
     /// A name or setting in this program that the store refuses.
     pub(crate) fn begin(self) -> Result<RunningProjections, ProjectionError> {
-        let options = RunnerOptions {
-            partitions: PARTITIONS,
-            partition_by: PartitionBy::Tenant,
-            ..RunnerOptions::default()
-        };
-        let allocations = self.projections.run(Arc::new(Allocations), &options)?;
+        let allocations = self.projections.run(Arc::new(Allocations), &options())?;
         Ok(RunningProjections {
             runners: vec![allocations],
             shown: self,
         })
+    }
+}
+
+/// How they are run.
+fn options() -> RunnerOptions {
+    RunnerOptions {
+        partitions: PARTITIONS,
+        partition_by: PartitionBy::Tenant,
+        cached_documents: CACHED_DOCUMENTS,
+        ..RunnerOptions::default()
     }
 }
 
@@ -111,5 +119,16 @@ impl Projecting {
                 .with_label_values(&[name, &state.to_string()])
                 .set(i64::from(state == status.state));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PARTITIONS, options};
+
+    #[test]
+    fn what_is_written_once_is_not_kept_in_memory() {
+        let options = options();
+        assert!(options.partitions == PARTITIONS && options.cached_documents <= 1000);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use eventstore::{
     integrity::Verification,
-    replay::{Progress, ReplayHandle, State},
+    replay::{Failure, Progress, ReplayHandle, State},
 };
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -53,9 +53,18 @@ impl Entry {
             Work::Count(handle, _) => handle.progress(),
             Work::Verify(verification) => {
                 let mut progress = verification.progress();
-                // Its report comes a moment after its last progress.
-                if verification.finished().now_or_never().is_none() {
-                    progress.state = State::Running;
+                match verification.finished().now_or_never() {
+                    // Its report comes a moment after its last progress.
+                    None => progress.state = State::Running,
+                    // It panicked, and told nobody.
+                    Some(Err(error)) if progress.state == State::Running => {
+                        progress.state = State::Failed;
+                        progress.failure = Some(Failure {
+                            code: error.code(),
+                            message: error.to_string(),
+                        });
+                    }
+                    Some(_) => {}
                 }
                 progress
             }
@@ -77,6 +86,11 @@ impl Entry {
         if self.ended.is_none() && !self.runs() {
             self.ended = Some(Instant::now());
         }
+    }
+
+    /// Whether its end was noticed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     pub(super) fn ended_for(&self) -> Option<Duration> {
@@ -118,5 +132,55 @@ impl Entry {
             view.extend(progress);
         }
         view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        time::Duration,
+    };
+
+    use eventstore::{
+        Options,
+        integrity::{PublicKeys, Verify, verify},
+    };
+    use serde_json::json;
+    use time::OffsetDateTime;
+    use uuid::Uuid;
+
+    use super::{Entry, Work};
+
+    /// Tells the time once, which is when a verification begins.
+    fn breaks() -> OffsetDateTime {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        assert!(!TOLD.swap(true, Ordering::Relaxed), "of a verification");
+        OffsetDateTime::now_utc()
+    }
+
+    #[tokio::test]
+    async fn a_verification_that_panicked_does_not_run_for_ever() {
+        let store = eventstore::open("sqlite::memory:", Options::default());
+        let asked = Verify {
+            clock: breaks,
+            ..Verify::everything(PublicKeys::none())
+        };
+        let verification = verify(store.await.unwrap(), asked);
+        let request = serde_json::from_value(json!({ "purpose": "verify" })).unwrap();
+        let mut entry = Entry::new(Uuid::now_v7(), request, Work::Verify(verification));
+
+        for _ in 0..1000 {
+            if !entry.runs() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+
+        let view = entry.view();
+        assert_eq!(view["state"], "failed", "{view}");
+        assert_eq!(view["failure"]["code"], "SIGNET-EVENTS-0085");
+        entry.notice_end();
+        assert!(entry.ended_for().is_some());
     }
 }

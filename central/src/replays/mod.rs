@@ -8,7 +8,7 @@ mod entry;
 mod request;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,8 +27,9 @@ use crate::error::ServiceError;
 /// Replays that run at once, and those of them that may be of one tenant.
 const MOST_AT_ONCE: usize = 4;
 const MOST_OF_A_TENANT: usize = 2;
-/// Replays that ended and are kept to be looked at, and for how long.
-const KEPT: usize = 100;
+/// Replays that ended and are kept to be looked at, of each tenant, and of those over all tenants: whose
+/// are many and short must not take away what others have not looked at yet. And for how long.
+const KEPT: usize = 25;
 const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 /// The replays of this process.
@@ -151,13 +152,17 @@ impl Replays {
             entry.notice_end();
         }
         entries.retain(|entry| entry.ended_for().is_none_or(|since| since < KEPT_FOR));
-        let ended = entries.iter().filter(|entry| !entry.runs()).count();
-        let mut superfluous = ended.saturating_sub(KEPT);
-        entries.retain(|entry| {
-            let goes = superfluous > 0 && !entry.runs();
-            superfluous -= usize::from(goes);
-            !goes
-        });
+        let mut ended: HashMap<Option<String>, usize> = HashMap::new();
+        for index in (0..entries.len()).rev() {
+            // The youngest first; one that runs may end meanwhile, and then goes the next time.
+            if let Some(entry) = entries.get(index).filter(|entry| entry.has_ended()) {
+                let ended = ended.entry(entry.tenant().map(str::to_owned)).or_default();
+                *ended += 1;
+                if *ended > KEPT {
+                    entries.remove(index);
+                }
+            }
+        }
         entries
     }
 }
@@ -185,12 +190,64 @@ impl From<ReplayError> for ServiceError {
         match error {
             ReplayError::Busy { running } => Self::TooManyReplays(running),
             ReplayError::Invalid { field, message } => Self::InvalidArgument {
-                name: field,
+                name: field.into(),
                 message: message.to_owned(),
             },
             ReplayError::Unknown { id } => Self::missing("replay", &id.to_string()),
             ReplayError::Read(error) => error.into(),
             error => Self::Internal(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use eventstore::{Options, integrity::PublicKeys};
+    use serde_json::{Value, json};
+
+    use super::{KEPT, Replays};
+
+    /// Counts nothing, and waits for the end; its id.
+    async fn replayed(replays: &Replays, tenant: Option<&str>) -> String {
+        let request = json!({ "purpose": "count", "tenant": tenant });
+        let begun = replays.start(serde_json::from_value(request).unwrap());
+        let id = begun.unwrap()["id"].as_str().unwrap().to_owned();
+        for _ in 0..1000 {
+            if replays.get(tenant, &id).unwrap()["state"] != "running" {
+                return id;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it never ended");
+    }
+
+    #[tokio::test]
+    async fn many_replays_of_a_tenant_take_away_nobody_elses() {
+        let store = eventstore::open("sqlite::memory:", Options::default());
+        let replays = Replays::new(store.await.unwrap(), PublicKeys::none());
+        let of_all = replayed(&replays, None).await;
+        let quiet = replayed(&replays, Some("quiet")).await;
+        let first = replayed(&replays, Some("busy")).await;
+
+        for _ in 0..100 {
+            replayed(&replays, Some("busy")).await;
+        }
+
+        assert!(replays.get(None, &of_all).is_ok());
+        assert!(replays.get(Some("quiet"), &quiet).is_ok());
+        assert!(replays.get(Some("busy"), &first).is_err());
+        let (busy, ..) = replays.list(Some("busy"), None, 1000);
+        assert_eq!(busy.len(), KEPT);
+        let ids = |found: Vec<Value>| {
+            found
+                .iter()
+                .map(|one| one["id"].clone())
+                .collect::<Vec<_>>()
+        };
+        let (all, ..) = replays.list(None, None, 1000);
+        assert_eq!(all.len(), KEPT + 2);
+        assert!(ids(all).contains(&json!(of_all)));
     }
 }

@@ -95,7 +95,7 @@ impl ReplayRequest {
 
 fn invalid(name: &'static str, message: &str) -> ServiceError {
     ServiceError::InvalidArgument {
-        name,
+        name: name.into(),
         message: message.to_owned(),
     }
 }

@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use eventstore::{
     EventStore, Position,
-    consumer::{ConsumerError, Consumers, SubscriptionStatus, Subscriptions},
+    consumer::{
+        ConsumerError, ConsumerHealth, Consumers, PartitionState, SubscriptionStatus, Subscriptions,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,15 @@ use crate::{metrics::Metrics, readiness::Readiness, service::Clock};
 
 /// How often it is looked how they stand, and tried again what did not start.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// What a partition may be doing, as a label. One that failed, or whose circuit is open, handles nothing.
+const STATES: [&str; 6] = [
+    "running",
+    "waiting",
+    "paused",
+    "retrying",
+    "circuit_open",
+    "failed",
+];
 
 /// Starts the subscriptions of this replica and says in metrics how all of them stand.
 ///
@@ -46,6 +57,9 @@ impl Following {
                     Err(error) => {
                         tracing::warn!(%error, "how the subscriptions stand could not be read");
                     }
+                }
+                for health in self.consumers.health() {
+                    show_partitions(&self.metrics, &health);
                 }
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
@@ -92,5 +106,85 @@ impl Following {
         subscription_dead_letters
             .with_label_values(&name)
             .set(shown(status.dead_letters));
+    }
+}
+
+/// How many partitions of a subscription do what, of those that are worked on here.
+fn show_partitions(metrics: &Metrics, health: &ConsumerHealth) {
+    for state in STATES {
+        let partitions = health.partitions.iter();
+        let number = partitions.filter(|one| label(&one.state) == state).count();
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        metrics
+            .subscription_partitions
+            .with_label_values(&[health.subscription.as_str(), state])
+            .set(number);
+    }
+}
+
+fn label(state: &PartitionState) -> &'static str {
+    match state {
+        PartitionState::Running => "running",
+        PartitionState::Waiting => "waiting",
+        PartitionState::Paused => "paused",
+        PartitionState::Retrying { .. } => "retrying",
+        PartitionState::CircuitOpen => "circuit_open",
+        PartitionState::Failed { .. } => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventstore::{
+        Position,
+        consumer::{ConsumerHealth, PartitionHealth, PartitionState},
+    };
+
+    use super::show_partitions;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn partitions_that_do_not_get_on_are_counted() {
+        let metrics = Metrics::new().unwrap();
+        let show = |states: Vec<PartitionState>| {
+            let partitions =
+                states
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(state, partition)| PartitionHealth {
+                        partition,
+                        state,
+                        position: Position(7),
+                        lag_events: 0,
+                        lag_seconds: 0.0,
+                        last_success: None,
+                    });
+            let health = ConsumerHealth {
+                subscription: "audit".into(),
+                paused: false,
+                partitions: partitions.collect(),
+            };
+            show_partitions(&metrics, &health);
+        };
+        let shown = |state| {
+            let labels = ["audit", state];
+            metrics
+                .subscription_partitions
+                .with_label_values(&labels)
+                .get()
+        };
+        let reason = || "the event is corrupt".to_owned();
+
+        show(vec![
+            PartitionState::Failed { reason: reason() },
+            PartitionState::CircuitOpen,
+            PartitionState::Waiting,
+            PartitionState::Failed { reason: reason() },
+        ]);
+        assert_eq!((shown("failed"), shown("circuit_open")), (2, 1));
+
+        show(vec![PartitionState::Running]);
+        assert_eq!((shown("failed"), shown("circuit_open")), (0, 0));
+        assert_eq!(shown("running"), 1);
     }
 }

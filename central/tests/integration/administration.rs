@@ -118,6 +118,48 @@ async fn a_wrong_parameter_is_refused_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_a_path_does_not_take_is_refused_by_its_name() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+
+    for (method, path) in [
+        ("GET", "/api/v1/tenants"),
+        ("GET", "/api/v1/tenants/acme"),
+        ("GET", "/api/v1/tenants/acme/roles"),
+        ("GET", "/api/v1/tenants/acme/generators"),
+        ("GET", "/api/v1/tenants/acme/keys"),
+        ("GET", "/api/v1/tenants/acme/subscriptions"),
+        ("GET", "/api/v1/tenants/acme/projections"),
+        ("GET", "/api/v1/events/1"),
+        ("GET", "/api/v1/replays/1"),
+        ("DELETE", "/api/v1/replays/1"),
+        ("GET", "/api/v1/projections"),
+        ("GET", "/api/v1/projections/allocations"),
+        ("POST", "/api/v1/projections/allocations/pause"),
+        ("POST", "/api/v1/projections/allocations/resume"),
+        ("POST", "/api/v1/projections/allocations/rebuild"),
+        ("POST", "/api/v1/projections/allocations/clear"),
+        ("GET", "/api/v1/subscriptions"),
+        ("GET", "/api/v1/subscriptions/retired-keys"),
+        ("POST", "/api/v1/subscriptions/retired-keys/pause"),
+        ("POST", "/api/v1/subscriptions/retired-keys/resume"),
+        ("POST", "/api/v1/dead-letters/retired-keys:1/replay"),
+        ("DELETE", "/api/v1/dead-letters/retired-keys:1"),
+    ] {
+        let path = format!("{path}?limt=3");
+        let answer = central.call(ADMINISTRATOR, method, &path, None).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "SIGNET-CENTRAL-0006"),
+            "{method} {path}: {}",
+            answer.body
+        );
+        let named = &answer.body["error"]["details"]["parameter"];
+        assert_eq!(named, "limt", "{method} {path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn metrics_count_by_route_and_never_by_what_callers_write() {
     let central = Central::on(&Database::sqlite()).await;
     central.furnish().await;

@@ -154,13 +154,13 @@ async fn ranges_are_found_by_what_is_known_of_them(database: Database) {
     }
     for (query, name) in [
         ("id=9223372036854775808", "id: "),
-        ("id=x", "query: "),
+        ("id=x", "id: "),
         ("from=yesterday", "from: "),
         ("after=x", "after: "),
         ("limit=0", "limit: "),
         ("limit=1001", "limit: "),
         ("tenant=bank", "tenant: "),
-        ("generators=order-id", "query: "),
+        ("generators=order-id", "generators: "),
     ] {
         let answer = central.ask(&format!("{ACME}?{query}")).await;
         let told = (answer.status, answer.code());

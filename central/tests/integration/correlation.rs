@@ -11,7 +11,10 @@ use crate::support::{
     on_each_store, samples, with_bearer,
 };
 
-on_each_store!(every_change_is_found_by_the_id_of_its_request);
+on_each_store!(
+    every_change_is_found_by_the_id_of_its_request,
+    a_change_tells_its_trace_and_where_it_came_from,
+);
 
 fn with_id<T>(id: &str, mut request: Request<T>) -> Request<T> {
     request
@@ -73,5 +76,32 @@ async fn every_change_is_found_by_the_id_of_its_request(database: Database) {
     for event in all.body["events"].as_array().unwrap() {
         let id = event["metadata"]["correlation_id"].as_str();
         assert!(id.is_some_and(|id| Uuid::try_parse(id).is_ok()), "{event}");
+    }
+}
+
+async fn a_change_tells_its_trace_and_where_it_came_from(database: Database) {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let central = Central::on(&database).await;
+    central.furnish().await;
+    let declared = async |id: &str, traceparent: Option<String>| {
+        let role = samples::role("acme", "shop", id, "checkout");
+        let mut role = with_id(id, with_bearer(OPERATOR, role));
+        if let Some(traceparent) = traceparent {
+            let traceparent = traceparent.parse().unwrap();
+            role.metadata_mut().insert("traceparent", traceparent);
+        }
+        let mut provision = central.provision().await;
+        provision.apply_role(role).await.unwrap();
+        let path = format!("/api/v1/events?correlation_id={id}");
+        central.ask(&path).await.body["events"][0]["metadata"].clone()
+    };
+
+    let traced = declared("traced", Some(format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
+    assert_eq!(traced["trace_id"], TRACE, "{traced}");
+    assert_eq!(traced["source_ip"], "127.0.0.1");
+    for (id, traceparent) in [("untraced", None), ("wrong", Some(TRACE.to_owned()))] {
+        let metadata = declared(id, traceparent).await;
+        assert!(metadata.get("trace_id").is_none(), "{metadata}");
+        assert_eq!(metadata["source_ip"], "127.0.0.1");
     }
 }

@@ -112,7 +112,7 @@ async fn call(central: &Central, method: &str, path: &str) -> Answer {
 fn counted(handled: u64, failed: u64) -> Value {
     json!({
         "handled": handled, "failed": failed, "held_back": 0, "skipped": 0,
-        "elsewhere": [], "next": null, "end": true,
+        "elsewhere": [], "replaying": null, "next": null, "end": true,
     })
 }
 

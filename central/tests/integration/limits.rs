@@ -1,4 +1,5 @@
-//! Who calls too often is told how long to wait, and nobody else waits with them.
+//! Who calls too often is told how long to wait, and nobody else waits with them; who declares too much
+//! is told what of it.
 
 use tonic::Code;
 
@@ -39,4 +40,24 @@ async fn who_takes_ranges_too_often_is_told_how_long_to_wait() {
     let mut provision = central.provision().await;
     let applied = provision.apply_role(with_bearer(OPERATOR, request)).await;
     applied_role(applied.unwrap());
+}
+
+#[tokio::test]
+async fn a_role_that_is_larger_than_an_event_may_be_is_refused_by_what_is_large() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let mut request = role("acme", "shop", "large", "checkout");
+    let spec = request.spec.as_mut().unwrap();
+    spec.rules[0].resources = (0..100)
+        .map(|n| format!("{}/{n}", "x".repeat(200)))
+        .collect();
+    spec.rules = vec![spec.rules[0].clone(); 100];
+    let mut provision = central.provision().await;
+
+    let refused = provision.apply_role(with_bearer(OPERATOR, request)).await;
+
+    let status = refused.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().starts_with("spec: "), "{status:?}");
+    assert!(!status.message().contains("writes"), "{status:?}");
 }

@@ -140,7 +140,7 @@ pub async fn subscriptions(options: SubscriptionOptions) -> Result<(), Error> {
 /// Does what was asked for.
 ///
 /// # Errors
-/// Central cannot be reached, or refuses.
+/// Central cannot be reached, refuses, or does not know yet what came of a replay.
 pub async fn dead_letters(options: DeadLetterOptions) -> Result<(), Error> {
     let client = Client::new(&options.shared.connection)?;
     let (method, path) = call(&options.what);
@@ -157,45 +157,76 @@ pub async fn dead_letters(options: DeadLetterOptions) -> Result<(), Error> {
         Method::Delete => client.delete(&path).await?,
     };
     output::line(&told(&answer, options.shared.output));
-    Ok(())
+    known(&answer)
 }
 
 /// Round after round, for each is bounded; what came of all of them together.
 async fn replay_all(client: &Client, filter: &Filter) -> Result<Value, Error> {
     let mut parameters = filter.parameters().to_vec();
     let mut all = Map::new();
+    let mut after = None;
     loop {
         let path = with_query(&format!("{DEAD_LETTERS}/replay"), &parameters);
         let round = client.post(&path, None).await?;
-        let next = add(&mut all, &round);
-        if next.is_none() {
-            return Ok(Value::Object(all));
+        match add(&mut all, &round) {
+            Round::Last => return Ok(Value::Object(all)),
+            Round::Next(next) if next.is_some() && next != after => after = next,
+            Round::Next(_) => {
+                let so_far = told(&Value::Object(all), Format::Table);
+                let what = format!("central did not get on ({so_far}); repeat it later");
+                return Err(Error::Unfinished(what));
+            }
         }
         parameters.truncate(2);
-        parameters.push(("after", next));
+        parameters.push(("after", after.clone()));
     }
 }
 
-/// Adds what came of a round to that of those before; where to go on, unless it was the last one.
-fn add(all: &mut Map<String, Value>, round: &Value) -> Option<String> {
+/// What follows a round.
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    /// Nothing: it was the last one.
+    Last,
+    /// Another one behind this letter, if it got as far as any.
+    Next(Option<String>),
+}
+
+/// Whether all is known that came of it; letters that are still being handled may fail again.
+fn known(answer: &Value) -> Result<(), Error> {
+    let ids = match &answer["replaying"] {
+        Value::String(id) => vec![id.as_str()],
+        Value::Array(ids) => ids.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    match ids.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Unfinished(format!(
+            "still being handled: {}; `signet dead-letters list` shows whether they failed again",
+            ids.join(", ")
+        ))),
+    }
+}
+
+/// Adds what came of a round to that of those before.
+fn add(all: &mut Map<String, Value>, round: &Value) -> Round {
     for name in ["handled", "failed", "held_back", "skipped"] {
         let before = all.get(name).and_then(Value::as_u64).unwrap_or_default();
         let now = round[name].as_u64().unwrap_or_default();
         all.insert(name.into(), (before + now).into());
     }
-    if let Some(Value::Array(names)) = round.get("elsewhere")
-        && !names.is_empty()
-    {
-        let elsewhere = all
-            .entry("elsewhere")
-            .or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(elsewhere) = elsewhere {
-            elsewhere.extend(names.iter().cloned());
+    let elsewhere = round["elsewhere"].as_array().into_iter().flatten();
+    let elsewhere = elsewhere.map(|one| ("elsewhere", one));
+    let replaying = round["replaying"].as_str().is_some();
+    let replaying = replaying.then(|| ("replaying", &round["replaying"]));
+    for (name, value) in elsewhere.chain(replaying) {
+        let listed = all.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(listed) = listed {
+            listed.push(value.clone());
         }
     }
     match round["end"].as_bool() {
-        Some(false) => round["next"].as_str().map(str::to_owned),
-        _ => None,
+        Some(true) => Round::Last,
+        _ => Round::Next(round["next"].as_str().map(str::to_owned)),
     }
 }
 
@@ -247,78 +278,4 @@ fn told(answer: &Value, format: Format) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-    use serde_json::json;
-
-    use super::{Map, Method, Value, add, call, told};
-    use crate::{Cli, Command, admin::table::Format};
-
-    fn asked(line: &str) -> Result<(Method, String), clap::Error> {
-        match Cli::try_parse_from(line.split(' '))?.command {
-            Command::DeadLetters(options) => Ok(call(&options.what)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn one_or_all_that_fit_are_replayed_or_dropped() {
-        for (line, method, path) in [
-            ("list", Method::Get, "?limit=100"),
-            (
-                "list --subscription audit --after audit:7 --limit 3",
-                Method::Get,
-                "?subscription=audit&after=audit%3A7&limit=3",
-            ),
-            ("replay audit:7", Method::Post, "/audit%3A7/replay"),
-            ("replay --tenant acme", Method::Post, "/replay?tenant=acme"),
-            ("drop audit:7", Method::Delete, "/audit%3A7"),
-            (
-                "drop --subscription audit",
-                Method::Delete,
-                "?subscription=audit",
-            ),
-        ] {
-            let line = format!("signet dead-letters {line}");
-            let expected = (method, format!("/api/v1/dead-letters{path}"));
-            assert_eq!(asked(&line).unwrap(), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_dropped_without_saying_what() {
-        for line in ["drop", "replay", "drop audit:7 --tenant acme"] {
-            assert!(
-                asked(&format!("signet dead-letters {line}")).is_err(),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn rounds_of_replays_are_added_up() {
-        let mut all = Map::new();
-        let first = json!({
-            "handled": 2, "failed": 1, "held_back": 0, "skipped": 0,
-            "elsewhere": [], "next": "audit:7", "end": false,
-        });
-        assert_eq!(add(&mut all, &first).as_deref(), Some("audit:7"));
-        let last = json!({
-            "handled": 3, "failed": 0, "held_back": 1, "skipped": 0,
-            "elsewhere": ["mail"], "next": null, "end": true,
-        });
-        assert_eq!(add(&mut all, &last), None);
-        let together = json!({
-            "handled": 5, "failed": 1, "held_back": 1, "skipped": 0, "elsewhere": ["mail"],
-        });
-        assert_eq!(Value::Object(all), together);
-    }
-
-    #[test]
-    fn what_came_of_it_is_one_line() {
-        let answer = json!({ "dropped": 3 });
-        assert_eq!(told(&answer, Format::Table), "dropped: 3");
-        let one = json!({ "replayed": "audit:7" });
-        assert_eq!(told(&one, Format::Table), "replayed: audit:7");
-    }
-}
+mod tests;

@@ -136,8 +136,24 @@ pub async fn checkpoints(options: CheckpointOptions) -> Result<(), Error> {
     } else {
         table::list(&answer, "checkpoints", CHECKPOINTS, options.shared.output);
     }
+    if let Some(damaged) = damaged(&answer) {
+        output::note(&damaged);
+    }
     tell_more(&answer);
     Ok(())
+}
+
+/// That some of them cannot be read, and so are not shown.
+fn damaged(answer: &Value) -> Option<String> {
+    let positions = answer["damaged"].as_array()?.iter().map(Value::to_string);
+    let positions: Vec<_> = positions.collect();
+    (!positions.is_empty()).then(|| {
+        format!(
+            "not shown, because they cannot be read: the checkpoints at positions {}; \
+             `signet events verify` tells what else was changed",
+            positions.join(", ")
+        )
+    })
 }
 
 fn lines(answer: &Value) -> Vec<String> {
@@ -168,7 +184,7 @@ mod tests {
     use clap::Parser as _;
     use serde_json::json;
 
-    use super::{going_on, lines};
+    use super::{damaged, going_on, lines};
     use crate::{Cli, Command};
 
     fn path(line: &str) -> Result<String, clap::Error> {
@@ -217,6 +233,14 @@ mod tests {
         let answer = json!({ "checkpoints": [{ "tenant": "acme", "position": 7 }, {}] });
         let lines = lines(&answer);
         assert_eq!(lines, [r#"{"position":7,"tenant":"acme"}"#, "{}"]);
+    }
+
+    #[test]
+    fn checkpoints_that_cannot_be_read_are_told_of() {
+        let told = damaged(&json!({ "checkpoints": [], "damaged": [9, 3] })).unwrap();
+        assert!(told.contains("positions 9, 3;"), "{told}");
+        assert_eq!(damaged(&json!({ "checkpoints": [], "damaged": [] })), None);
+        assert_eq!(damaged(&json!({ "checkpoints": [] })), None);
     }
 
     #[test]

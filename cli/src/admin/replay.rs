@@ -1,6 +1,6 @@
 //! `signet replay`: started, followed with a bar, cancelled.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -173,8 +173,25 @@ pub(super) async fn start(
     Ok(())
 }
 
-/// Shows how far a replay is until it ends. Ctrl-C ends the showing and not the replay.
+/// Shows how far a replay is until it ends. Ctrl-C ends the showing and not the replay; whoever asked
+/// for its outcome has none then.
 async fn follow(client: &Client, id: &str, format: Format) -> Result<(), Error> {
+    let interrupted = async {
+        // Without the signal there is no interruption.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    follow_until(client, id, format, interrupted).await
+}
+
+async fn follow_until(
+    client: &Client,
+    id: &str,
+    format: Format,
+    interrupted: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut interrupted = pin!(interrupted);
     let progress = Progress::begin();
     let path = path_of(id);
     loop {
@@ -190,10 +207,11 @@ async fn follow(client: &Client, id: &str, format: Format) -> Result<(), Error> 
             &pace(&replay),
         );
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {
+            () = &mut interrupted => {
                 progress.end();
                 output::note(&how_to_go_on(id));
-                return Ok(());
+                let what = "the replay is not over, and nothing is known of its outcome";
+                return Err(Error::Unfinished(what.to_owned()));
             }
             () = tokio::time::sleep(PAUSE) => {}
         }
@@ -267,94 +285,29 @@ fn shown(replay: &Value, format: Format) -> String {
     lines.join("\n")
 }
 
-/// Whether it came to a good end.
+/// Whether it came to a good end: read to its end, and, if it verified, found sound. Whatever else it
+/// says is no such end.
 fn verdict(replay: &Value) -> Result<(), Error> {
     if let Some(message) = replay["failure"]["message"].as_str() {
         return Err(Error::Central(format!("the replay failed: {message}")));
     }
-    match replay["result"]["first_fault"]["position"].as_u64() {
-        Some(position) => Err(Error::Tampered { position }),
-        None => Ok(()),
+    let (purpose, state, result) = (&replay["purpose"], &replay["state"], &replay["result"]);
+    // A fault is one however far it came.
+    if let Some(position) = result["first_fault"]["position"].as_u64() {
+        return Err(Error::Tampered { position });
     }
+    let what = match (purpose.as_str(), state.as_str()) {
+        (Some("verify"), Some("done")) if result["sound"] == true => return Ok(()),
+        (Some("count"), Some("done")) => return Ok(()),
+        (Some("verify"), Some("done")) => "central does not say that the events are sound",
+        (Some("verify"), Some("cancelled")) => {
+            "somebody cancelled the verification: the events were not verified to their end"
+        }
+        (_, Some("cancelled")) => "somebody cancelled the replay: not all events were read",
+        _ => "the replay did not come to its end",
+    };
+    Err(Error::Unfinished(format!("{what}; start it again")))
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-    use serde_json::json;
-
-    use super::{Options, What, pace, shown, verdict};
-    use crate::{Cli, Command, admin::table::Format};
-
-    fn parsed(line: &str) -> Result<Options, clap::Error> {
-        match Cli::try_parse_from(line.split(' '))?.command {
-            Command::Replay(options) => Ok(options),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_given_is_asked_for() {
-        let line = "signet replay start count --tenant acme --stream role/shop/reader \
-                    --event-type A --event-type B --after 3 --until 9 --until-version 2 --detach";
-        let What::Start(start) = parsed(line).unwrap().what else {
-            panic!("not a start")
-        };
-        assert!(start.detach);
-        assert_eq!(
-            start.body(),
-            json!({
-                "purpose": "count", "tenant": "acme", "stream": "role/shop/reader",
-                "event_types": ["A", "B"], "after": 3, "until": 9, "until_version": 2,
-                "until_time": null,
-            })
-        );
-    }
-
-    #[test]
-    fn what_does_not_go_together_is_refused() {
-        for wrong in [
-            "signet replay start",
-            "signet replay start delete",
-            "signet replay start count --stream role/x",
-            "signet replay start count --tenant acme --until-version 2",
-            "signet replay cancel",
-        ] {
-            assert!(parsed(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_replay_is_told_in_a_few_lines() {
-        let replay = json!({
-            "id": "7", "purpose": "count", "state": "done", "read": 3, "total": 3, "position": 9,
-            "result": { "events": 3, "by_type": { "A": 1, "B": 2 } },
-        });
-        let expected = "count 7: done, 3 of 3 events read, at position 9\n\
-            \x20          1 A\n           2 B";
-        assert_eq!(shown(&replay, Format::Table), expected);
-        assert!(verdict(&replay).is_ok());
-        let running = json!({ "events_per_second": 1234.5, "seconds_left": 6.4 });
-        assert_eq!(pace(&running), "1234 events/s, 6 s left");
-    }
-
-    #[test]
-    fn a_fault_is_named_and_fails_the_command() {
-        let fault = json!({
-            "kind": "changed", "position": 4, "tenant": "acme", "message": "it was changed",
-        });
-        let replay = json!({
-            "id": "7", "purpose": "verify", "state": "done", "read": 3, "total": 3, "position": 9,
-            "result": { "sound": false, "first_fault": fault, "report": { "faults": [fault] } },
-        });
-        let text = shown(&replay, Format::Table);
-        assert!(
-            text.ends_with("changed at position 4, tenant acme: it was changed"),
-            "{text}"
-        );
-        let error = verdict(&replay).unwrap_err();
-        assert_eq!(error.code(), "SIGNET-CLI-0009");
-        let failed = json!({ "failure": { "message": "the database is away" } });
-        assert!(verdict(&failed).unwrap_err().to_string().contains("away"));
-    }
-}
+mod tests;

@@ -9,11 +9,11 @@ mod wire;
 #[cfg(test)]
 mod wire_tests;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     middleware::{self, Next},
     response::Response,
 };
@@ -22,7 +22,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{Application, request_id::RequestId};
+use super::{
+    Application,
+    request_id::RequestId,
+    trace::{TRACEPARENT, trace_id},
+};
 use crate::{
     authentication::{Caller, Workload},
     commands::Origin,
@@ -128,8 +132,13 @@ fn workload<T>(request: &tonic::Request<T>) -> Result<Workload, ServiceError> {
 
 fn origin<T>(request: &tonic::Request<T>, actor: String) -> Origin {
     let id = request.extensions().get::<RequestId>();
+    let traceparent = request.metadata().get(TRACEPARENT.as_str());
+    let traceparent = traceparent.and_then(|text| text.to_str().ok());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     Origin {
         actor,
         correlation_id: id.map(RequestId::correlation_id),
+        trace_id: traceparent.and_then(trace_id).map(str::to_owned),
+        source_ip: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string()),
     }
 }

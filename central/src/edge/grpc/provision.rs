@@ -79,7 +79,7 @@ impl Provision for Service {
             Ok(DeletionPolicy::Unspecified) | Err(_) => {
                 let message = "say DELETION_POLICY_RETAIN or DELETION_POLICY_DELETE".to_owned();
                 return Err(ServiceError::InvalidArgument {
-                    name: "deletion_policy",
+                    name: "deletion_policy".into(),
                     message,
                 }
                 .into());

@@ -226,7 +226,7 @@ impl Subscription {
         let Some(Message::Acknowledgement(acknowledgement)) = request.message else {
             let message = "a stream is greeted once; after that only acknowledgements".to_owned();
             return Err(ServiceError::InvalidArgument {
-                name: "message",
+                name: "message".into(),
                 message,
             }
             .into());

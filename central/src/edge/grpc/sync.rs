@@ -69,7 +69,7 @@ impl Sync for Service {
         if !(1..=MAX_COUNT).contains(&count) {
             let message = format!("give 1 to {MAX_COUNT}");
             return Err(ServiceError::InvalidArgument {
-                name: "count",
+                name: "count".into(),
                 message,
             }
             .into());
@@ -116,7 +116,7 @@ impl Sync for Service {
             ExchangeError::UnknownAudience(_) => {
                 let message = error.to_string();
                 Status::from(ServiceError::InvalidArgument {
-                    name: "audience",
+                    name: "audience".into(),
                     message,
                 })
             }
@@ -165,7 +165,7 @@ async fn hello(incoming: &mut Streaming<SubscribeRequest>) -> Result<Hello, Stat
         _ => {
             let message = "the first message of a stream is a Hello".to_owned();
             Err(ServiceError::InvalidArgument {
-                name: "message",
+                name: "message".into(),
                 message,
             }
             .into())
@@ -189,7 +189,7 @@ fn owner(workload: &Workload, instance: &str) -> Result<String, ServiceError> {
         let message =
             "it must be a name of at most 253 letters, digits, dots and dashes".to_owned();
         return Err(ServiceError::InvalidArgument {
-            name: "instance",
+            name: "instance".into(),
             message,
         });
     }

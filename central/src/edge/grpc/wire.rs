@@ -27,7 +27,7 @@ pub(super) enum Unreadable {
 
 fn missing(name: &'static str) -> ServiceError {
     ServiceError::InvalidArgument {
-        name,
+        name: name.into(),
         message: "it is missing".into(),
     }
 }
@@ -38,7 +38,7 @@ pub(super) fn name(field: &'static str, text: String) -> Result<String, ServiceE
     if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(sane) {
         let message = "it is not the name of a Kubernetes object".to_owned();
         return Err(ServiceError::InvalidArgument {
-            name: field,
+            name: field.into(),
             message,
         });
     }
@@ -282,7 +282,7 @@ pub(super) fn wanted(content: i32) -> Result<Content, ServiceError> {
         Ok(v1::Content::Unspecified) | Err(_) => {
             let message = format!("content {content} is not known to this release");
             Err(ServiceError::InvalidArgument {
-                name: "content",
+                name: "content".into(),
                 message,
             })
         }
@@ -308,7 +308,7 @@ pub(super) fn wants(
     if wants.is_empty() {
         let message = "ask for at least one content".to_owned();
         return Err(ServiceError::InvalidArgument {
-            name: "wants",
+            name: "wants".into(),
             message,
         });
     }

@@ -17,6 +17,7 @@ type Answer = Result<Json<Value>, ServiceError>;
 
 /// Read your writes: the answer is at least as new as a position.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AtLeast {
     #[serde(default)]
     min_position: u64,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     events::tenant_of,
     letter_replays::{self, PATIENCE, detached, runs_elsewhere},
-    parameters::{Parameters, invalid, page_length},
+    parameters::{Nothing, Parameters, invalid, page_length},
     place::Place,
     subscriptions::subscriptions,
 };
@@ -67,6 +67,7 @@ pub(super) async fn list(
 pub(super) async fn replay(
     State(application): State<Arc<Application>>,
     place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
 ) -> Result<(StatusCode, Json<Value>), ServiceError> {
     let letter = letter(&place)?;
     let name = name_of(&letter);
@@ -86,7 +87,7 @@ pub(super) async fn replay(
 }
 
 /// `POST /api/v1/dead-letters/replay?subscription=&tenant=&after=&limit=`: each once. `next` is what to
-/// give as `after` to go on; 202 when one was still being handled.
+/// give as `after` to go on; 202 when one was still being handled, which `replaying` names.
 pub(super) async fn replay_all(
     State(application): State<Arc<Application>>,
     Parameters(asked): Parameters<Asked>,
@@ -101,27 +102,35 @@ pub(super) async fn replay_all(
         after: asked.after.as_deref().map(cursor).transpose()?,
         limit: page_length(asked.limit.or(Some(MOST)), MOST)?,
     };
-    let (progress, is_going_on) = letter_replays::replay_all(application, query).await?;
+    let consumers = Arc::clone(&application.consumers);
+    let replay =
+        letter_replays::replay_all(subscriptions(&application), consumers, query, PATIENCE);
+    let progress = replay.await?;
     let Replayed {
         handled,
         failed,
         held_back,
         skipped,
     } = progress.replayed;
-    let status = match is_going_on {
-        true => StatusCode::ACCEPTED,
-        false => StatusCode::OK,
+    let status = match progress.replaying {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::OK,
     };
     let answer = json!({
         "handled": handled, "failed": failed, "held_back": held_back, "skipped": skipped,
         "elsewhere": progress.elsewhere,
+        "replaying": progress.replaying.as_ref().map(name_of),
         "next": progress.next.as_ref().map(name_of), "end": progress.end,
     });
     Ok((status, Json(answer)))
 }
 
 /// `DELETE /api/v1/dead-letters/{id}`: its event will not be handled.
-pub(super) async fn drop_one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn drop_one(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let letter = letter(&place)?;
     let subscriptions = subscriptions(&application);
     subscriptions

@@ -1,15 +1,15 @@
-//! Events as they are stored: asked for, one by one, and stream by stream.
+//! Events as they are stored: asked for, and one by one.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use eventstore::{Direction, EventQuery, Position, ReadError, StreamKey, View};
+use eventstore::{Direction, EventQuery, Position, ReadError, View};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    parameters::{Parameters, invalid, moment, number, page_length},
+    parameters::{Nothing, Parameters, invalid, moment, number, page_length},
     place::Place,
     views,
 };
@@ -115,7 +115,11 @@ pub(super) async fn list(
 }
 
 /// `GET …/events/{position}`
-pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn one(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let position = number("position", place.part("position"))?;
     let query = EventQuery {
         tenant: place.tenant().map(str::to_owned),
@@ -135,60 +139,18 @@ pub(super) async fn one(State(application): State<Arc<Application>>, place: Plac
     Ok(Json(views::event(event)))
 }
 
-/// Up to where a stream is shown.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Until {
-    version: Option<u64>,
-    time: Option<String>,
-    #[serde(default)]
-    after: u64,
-    limit: Option<usize>,
-    min_position: Option<u64>,
-}
-
-/// `GET /api/v1/tenants/{tenant}/streams/{type}/{id}`: the events of a stream, up to a version or to
-/// those that were recorded at a time. `after` and `next` are versions.
-pub(super) async fn stream(
-    State(application): State<Arc<Application>>,
-    place: Place,
-    Parameters(until): Parameters<Until>,
-) -> Answer {
-    let limit = page_length(until.limit, EventQuery::MAX_LIMIT)?;
-    let (version, time) = (until.version, moment("time", until.time.as_deref())?);
-    let stream = StreamKey::new(place.part("tenant"), place.part("type"), place.part("id"));
-    let view = as_new_as(&application, until.min_position);
-    let read = view.read_stream(&stream, until.after, limit);
-    let read = read.await;
-    let events = read.map_err(|error| refused(error, "after", until.min_position))?;
-    let is_full = events.len() == limit;
-    let shown = events.into_iter().take_while(|event| {
-        version.is_none_or(|version| event.stream_version <= version)
-            && time.is_none_or(|time| event.recorded_at <= time)
-    });
-    let shown: Vec<_> = shown.collect();
-    if shown.is_empty() && until.after == 0 && version != Some(0) && time.is_none() {
-        let name = format!("{}/{}", stream.stream_type, stream.stream_id);
-        return Err(ServiceError::missing("stream", &name));
-    }
-    let next = shown
-        .last()
-        .map_or(until.after, |event| event.stream_version);
-    let end = !is_full || shown.len() < limit || version == Some(next);
-    let events: Vec<_> = shown.into_iter().map(views::event).collect();
-    Ok(Json(json!({
-        "stream": stream, "version": next, "events": events, "next": next, "end": end,
-    })))
-}
-
 /// The store, or a replica of it that knows everything up to a position.
-fn as_new_as(application: &Application, position: Option<u64>) -> View {
+pub(super) fn as_new_as(application: &Application, position: Option<u64>) -> View {
     let position = Position(position.unwrap_or_default());
     application.store.at_least(position)
 }
 
 /// What the store says to a question, in the words of the parameters.
-fn refused(error: ReadError, cursor: &'static str, min_position: Option<u64>) -> ServiceError {
+pub(super) fn refused(
+    error: ReadError,
+    cursor: &'static str,
+    min_position: Option<u64>,
+) -> ServiceError {
     match error {
         ReadError::AheadOfStore { head, .. } if min_position > Some(head.0) => {
             ServiceError::Behind(min_position.unwrap_or_default())

@@ -8,7 +8,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use eventstore::{
     Position, StreamKey,
     consumer::{
-        ConsumerError, DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed, Subscriptions,
+        ConsumerError, Consumers, DeadLetter, DeadLetterCursor, DeadLetterQuery, Replayed,
+        Subscriptions,
     },
 };
 use tokio::{
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use crate::{edge::Application, error::ServiceError};
+use crate::error::ServiceError;
 
 /// No further letter is begun after this time.
 const ROUND: Duration = Duration::from_secs(20);
@@ -34,6 +35,8 @@ pub(super) struct Progress {
     pub(super) replayed: Replayed,
     /// Subscriptions with letters that do not run in this replica.
     pub(super) elsewhere: Vec<String>,
+    /// The letter that is being handled now.
+    pub(super) replaying: Option<DeadLetterCursor>,
     /// The last letter that was looked at, to go on behind it.
     pub(super) next: Option<DeadLetterCursor>,
     /// Whether there are no more.
@@ -53,32 +56,34 @@ pub(super) async fn detached<T: Send + 'static>(
     }
 }
 
-/// Replays the letters that a query asks for, up to its limit, each once; what came of it so far, and
-/// whether one is still being handled.
+/// Replays the letters that a query asks for, up to its limit, each once; what came of it so far. One
+/// that is still being handled when nobody waits any longer is named, and what is behind it is next.
 pub(super) async fn replay_all(
-    application: Arc<Application>,
+    subscriptions: Subscriptions,
+    consumers: Arc<Consumers>,
     query: DeadLetterQuery,
-) -> Result<(Progress, bool), ServiceError> {
+    patience: Duration,
+) -> Result<Progress, ServiceError> {
     let (tell, told) = watch::channel(Progress {
         next: query.after.clone(),
         ..Progress::default()
     });
     let round = Round {
-        subscriptions: Subscriptions::new(Arc::clone(&application.store)),
-        application,
+        subscriptions,
+        consumers,
         left: query.limit,
         query,
         until: Instant::now() + ROUND,
         passed_over: HashSet::new(),
     };
-    let is_over = detached(round.run(tell), PATIENCE).await?.is_some();
+    detached(round.run(tell), patience).await?;
     let progress = told.borrow().clone();
-    Ok((progress, !is_over))
+    Ok(progress)
 }
 
 struct Round {
-    application: Arc<Application>,
     subscriptions: Subscriptions,
+    consumers: Arc<Consumers>,
     query: DeadLetterQuery,
     left: usize,
     until: Instant,
@@ -91,12 +96,17 @@ impl Round {
         let mut progress = tell.borrow().clone();
         while self.left > 0 && !progress.end && Instant::now() < self.until {
             self.left -= 1;
-            match self.step(&mut progress).await {
+            let before = progress.next.clone();
+            let outcome = self.step(&mut progress, &tell).await;
+            progress.replaying = None;
+            match outcome {
                 Ok(()) => tell.send_replace(progress.clone()),
                 Err(error) if progress.replayed == Replayed::default() => return Err(error),
                 // What was done has to be told; whoever goes on is told the error.
                 Err(error) => {
                     tracing::warn!(%error, "not all dead letters could be replayed");
+                    progress.next = before;
+                    tell.send_replace(progress);
                     return Ok(());
                 }
             };
@@ -105,7 +115,11 @@ impl Round {
     }
 
     /// One letter. They are looked up one by one, for a replay takes those behind it along.
-    async fn step(&mut self, progress: &mut Progress) -> Result<(), ServiceError> {
+    async fn step(
+        &mut self,
+        progress: &mut Progress,
+        tell: &watch::Sender<Progress>,
+    ) -> Result<(), ServiceError> {
         let query = DeadLetterQuery {
             after: progress.next.clone(),
             limit: 1,
@@ -129,8 +143,11 @@ impl Round {
         };
         let stream = (subscription, stream);
         if !self.passed_over.remove(&stream) {
+            progress.replaying = Some(behind.clone());
+            progress.next.clone_from(&progress.replaying);
+            tell.send_replace(progress.clone());
             let subscription = &behind.subscription;
-            let replay = self.application.consumers.replay(subscription, position);
+            let replay = self.consumers.replay(subscription, position);
             match replay.await {
                 Err(ConsumerError::NotFound { subscription })
                     if self.query.subscription.is_none() =>
@@ -184,34 +201,4 @@ pub(super) fn runs_elsewhere(error: ConsumerError) -> ServiceError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::sync::oneshot;
-
-    use super::detached;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_takes_longer_than_the_wait_for_it_is_done_all_the_same() {
-        let (go, gone) = oneshot::channel();
-        let (say, said) = oneshot::channel();
-        let work = async move {
-            gone.await.unwrap();
-            say.send(7).unwrap();
-            Ok(())
-        };
-
-        let outcome = detached(work, Duration::from_secs(1)).await.unwrap();
-        assert_eq!(outcome, None);
-
-        go.send(()).unwrap();
-        assert_eq!(said.await.unwrap(), 7);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_an_internal_error() {
-        let work = async { panic!("of a handler") };
-        let outcome = detached::<()>(work, Duration::from_secs(1)).await;
-        assert_eq!(outcome.unwrap_err().code(), "SIGNET-CENTRAL-0016");
-    }
-}
+mod tests;

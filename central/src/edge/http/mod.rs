@@ -18,6 +18,7 @@ mod projections;
 mod replays;
 mod scope;
 mod states;
+mod streams;
 mod subscriptions;
 mod token_endpoint;
 mod views;
@@ -148,7 +149,7 @@ fn tenants(application: &Arc<Application>) -> Router<Arc<Application>> {
         ),
         (
             "/api/v1/tenants/{tenant}/streams/{type}/{*id}",
-            read("signet/events", get(events::stream)),
+            read("signet/events", get(streams::one)),
         ),
         (
             "/api/v1/tenants/{tenant}/states/{type}/{*id}",

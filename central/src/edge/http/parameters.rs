@@ -1,12 +1,14 @@
 //! Query parameters and bodies, refused in the shape of all errors.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Query, Request},
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::error::ServiceError;
@@ -20,10 +22,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(error) => Err(invalid("query", error.body_text()).into_response()),
+            Err(error) => Err(refused("query", &error.body_text()).into_response()),
         }
     }
 }
+
+/// That a call takes no parameters: one that is given was misspelt, or meant for another call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 /// The JSON body of a call.
 pub(super) struct Body<T>(pub(super) T);
@@ -34,15 +41,41 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
-            Err(error) => Err(invalid("body", error.body_text()).into_response()),
+            Err(error) => Err(refused("body", &error.body_text()).into_response()),
         }
     }
 }
 
 /// A refusal that names what is wrong.
-pub(super) fn invalid(name: &'static str, message: impl Into<String>) -> ServiceError {
-    let message = message.into();
+pub(super) fn invalid(
+    name: impl Into<Cow<'static, str>>,
+    message: impl Into<String>,
+) -> ServiceError {
+    let (name, message) = (name.into(), message.into());
     ServiceError::InvalidArgument { name, message }
+}
+
+/// What a query or body is refused for, by the name of its part: axum and serde say
+/// `What failed: NAME: why`, or `What failed: why`, with the name in backticks if there is one.
+fn refused(whole: &'static str, text: &str) -> ServiceError {
+    let why = text.split_once(": ").map_or(text, |(_, why)| why);
+    if let Some((name, why)) = why.split_once(": ")
+        && is_name(name)
+    {
+        return invalid(name.to_owned(), why);
+    }
+    let quoted = why.split_once("field `").map(|(_, rest)| rest);
+    let quoted = quoted.and_then(|rest| rest.split('`').next());
+    match quoted.filter(|name| is_name(name)) {
+        Some(name) => invalid(name.to_owned(), why),
+        None => invalid(whole, why),
+    }
+}
+
+/// Whether a text can be the name of a parameter or member, given or misspelt.
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']');
+    (1..=64).contains(&text.len()) && text.chars().all(allowed)
 }
 
 /// The length of a page, of at most `most`.
@@ -75,7 +108,7 @@ pub(super) fn number(name: &'static str, text: &str) -> Result<u64, ServiceError
 mod tests {
     use time::macros::datetime;
 
-    use super::{moment, page_length};
+    use super::{moment, page_length, refused};
 
     #[test]
     fn a_time_may_have_an_offset_whose_plus_was_not_encoded() {
@@ -86,6 +119,21 @@ mod tests {
         assert_eq!(moment("from", None).unwrap(), None);
         let refused = moment("from", Some("yesterday")).unwrap_err();
         assert!(refused.to_string().starts_with("from: "), "{refused}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_where_it_has_a_name() {
+        for (why, name) in [
+            ("tpye: unknown field `tpye`, expected `type`", "tpye"),
+            ("after: invalid digit found in string", "after"),
+            ("missing field `purpose` at line 1 column 2", "purpose"),
+            ("duplicate field `limit`", "limit"),
+            ("invalid type: sequence, expected a map", "query"),
+            ("a b: unknown field `a b`", "query"),
+        ] {
+            let error = refused("query", &format!("Failed to read: {why}"));
+            assert_eq!(error.details().unwrap()["parameter"], name, "{why}");
+        }
     }
 
     #[test]

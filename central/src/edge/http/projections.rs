@@ -6,13 +6,20 @@ use axum::{Json, extract::State};
 use eventstore::projection::{ProjectionError, ProjectionStatus};
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::{
+    parameters::{Nothing, Parameters},
+    place::Place,
+};
 use crate::{edge::Application, error::ServiceError};
 
 type Answer = Result<Json<Value>, ServiceError>;
 
 /// `GET /api/v1/projections`, and below a tenant.
-pub(super) async fn list(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn list(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let all = application.projections.statuses().await?;
     let views: Vec<_> = all.into_iter().map(|one| view(&place, one)).collect();
     Ok(Json(
@@ -21,35 +28,55 @@ pub(super) async fn list(State(application): State<Arc<Application>>, place: Pla
 }
 
 /// `GET /api/v1/projections/{name}`, and below a tenant.
-pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn one(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let status = application.projections.status(place.part("name")).await?;
     Ok(Json(view(&place, status)))
 }
 
 /// `POST /api/v1/projections/{name}/pause`
-pub(super) async fn pause(state: State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn pause(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
     state.projections.pause(place.part("name")).await?;
-    one(state, place).await
+    one(state, place, nothing).await
 }
 
 /// `POST /api/v1/projections/{name}/resume`: also tries again what failed.
-pub(super) async fn resume(state: State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn resume(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
     state.projections.retry(place.part("name")).await?;
     state.projections.resume(place.part("name")).await?;
-    one(state, place).await
+    one(state, place, nothing).await
 }
 
 /// `POST /api/v1/projections/{name}/rebuild`: beside the documents that are asked, which it replaces.
-pub(super) async fn rebuild(state: State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn rebuild(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
     let rebuild = state.projections.rebuild(place.part("name"), None);
     rebuild.await?;
-    one(state, place).await
+    one(state, place, nothing).await
 }
 
 /// `POST /api/v1/projections/{name}/clear`: its documents are gone at once, and built again.
-pub(super) async fn clear(state: State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn clear(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
     state.projections.clear(place.part("name")).await?;
-    one(state, place).await
+    one(state, place, nothing).await
 }
 
 /// All there is to know; to a tenant only how far it is, for reasons may quote what others wrote.
@@ -73,7 +100,7 @@ impl From<ProjectionError> for ServiceError {
                 Self::Conflict(error.to_string())
             }
             ProjectionError::Invalid { field, message } => Self::InvalidArgument {
-                name: field,
+                name: field.into(),
                 message,
             },
             ProjectionError::Unavailable { .. } => {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     events::tenant_of,
-    parameters::{Body, Parameters, page_length},
+    parameters::{Body, Nothing, Parameters, page_length},
     place::Place,
 };
 use crate::{edge::Application, error::ServiceError, replays::ReplayRequest};
@@ -31,6 +31,7 @@ pub(super) struct Part {
 pub(super) async fn start(
     State(application): State<Arc<Application>>,
     place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
     Body(mut request): Body<ReplayRequest>,
 ) -> Result<(StatusCode, Json<Value>), ServiceError> {
     request.tenant = tenant_of(&place, request.tenant)?;
@@ -57,13 +58,21 @@ pub(super) async fn list(
 }
 
 /// `GET …/replays/{id}`: how far it is now.
-pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn one(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let replay = application.replays.get(place.tenant(), place.part("id"))?;
     Ok(Json(replay))
 }
 
 /// `DELETE …/replays/{id}`: it stops behind the page in hand and can still be looked at.
-pub(super) async fn cancel(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn cancel(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let replay = application
         .replays
         .cancel(place.tenant(), place.part("id"))?;

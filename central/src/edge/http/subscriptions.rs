@@ -6,7 +6,10 @@ use axum::{Json, extract::State};
 use eventstore::consumer::{ConsumerError, DeadLetterQuery, SubscriptionStatus, Subscriptions};
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::{
+    parameters::{Nothing, Parameters},
+    place::Place,
+};
 use crate::{edge::Application, error::ServiceError};
 
 /// Dead letters of a tenant are counted up to here.
@@ -15,7 +18,11 @@ const MOST_COUNTED: usize = 1000;
 type Answer = Result<Json<Value>, ServiceError>;
 
 /// `GET /api/v1/subscriptions`, and below a tenant.
-pub(super) async fn list(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn list(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let all = subscriptions(&application)
         .all((application.clock)())
         .await?;
@@ -29,22 +36,34 @@ pub(super) async fn list(State(application): State<Arc<Application>>, place: Pla
 }
 
 /// `GET /api/v1/subscriptions/{name}`, and below a tenant.
-pub(super) async fn one(State(application): State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn one(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Answer {
     let (name, now) = (place.part("name"), (application.clock)());
     let status = subscriptions(&application).status(name, now).await?;
     Ok(Json(view(&application, &place, status).await?))
 }
 
 /// `POST /api/v1/subscriptions/{name}/pause`
-pub(super) async fn pause(state: State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn pause(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
     subscriptions(&state).pause(place.part("name")).await?;
-    one(state, place).await
+    one(state, place, nothing).await
 }
 
 /// `POST /api/v1/subscriptions/{name}/resume`
-pub(super) async fn resume(state: State<Arc<Application>>, place: Place) -> Answer {
+pub(super) async fn resume(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
     subscriptions(&state).resume(place.part("name")).await?;
-    one(state, place).await
+    one(state, place, nothing).await
 }
 
 pub(super) fn subscriptions(application: &Application) -> Subscriptions {
@@ -115,7 +134,7 @@ impl From<ConsumerError> for ServiceError {
             | ConsumerError::DeadLetterHeldBack { .. }
             | ConsumerError::ReplayFailed { .. } => Self::Conflict(error.to_string()),
             ConsumerError::InvalidOption { option, message } => Self::InvalidArgument {
-                name: option,
+                name: option.into(),
                 message,
             },
             ConsumerError::Read(error) => error.into(),
