@@ -158,11 +158,11 @@ pub(super) async fn stream(
     let (version, time) = (until.version, moment("time", until.time.as_deref())?);
     let stream = StreamKey::new(place.part("tenant"), place.part("type"), place.part("id"));
     let view = as_new_as(&application, until.min_position);
-    let read = view.read_stream(&stream, until.after, limit);
-    let read = read.await;
-    let events = read.map_err(|error| refused(error, "after", until.min_position))?;
-    let is_full = events.len() == limit;
-    let shown = events.into_iter().take_while(|event| {
+    let page = view.stream_page(&stream, until.after, limit);
+    let page = page.await;
+    let page = page.map_err(|error| refused(error, "after", until.min_position))?;
+    let read = page.events.len();
+    let shown = page.events.into_iter().take_while(|event| {
         version.is_none_or(|version| event.stream_version <= version)
             && time.is_none_or(|time| event.recorded_at <= time)
     });
@@ -174,7 +174,7 @@ pub(super) async fn stream(
     let next = shown
         .last()
         .map_or(until.after, |event| event.stream_version);
-    let end = !is_full || shown.len() < limit || version == Some(next);
+    let end = page.end || shown.len() < read || version == Some(next);
     let events: Vec<_> = shown.into_iter().map(views::event).collect();
     Ok(Json(json!({
         "stream": stream, "version": next, "events": events, "next": next, "end": end,

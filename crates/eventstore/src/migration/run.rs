@@ -261,15 +261,15 @@ impl MigrationRunner {
             let mut version = 0;
             loop {
                 lease.keep().await?;
-                let page = self.store.read_stream(source, version, PAGE).await?;
-                let count = page.len();
-                version += count as u64;
-                for event in page {
+                let page = self.store.stream_page(source, version, PAGE).await?;
+                let count = page.events.len() as u64;
+                version += count;
+                for event in page.events {
                     writer.event(event).await?;
                 }
                 self.progress
-                    .send_modify(|progress| progress.events_backed_up += count as u64);
-                if count < PAGE {
+                    .send_modify(|progress| progress.events_backed_up += count);
+                if page.end {
                     break;
                 }
             }
