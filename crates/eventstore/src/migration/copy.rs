@@ -167,7 +167,8 @@ impl Copier<'_> {
         self.note(lease, stream, StreamState::Migrated).await
     }
 
-    /// Copies what came behind the closing event, to the end of the target, which is in use by now.
+    /// Copies what came behind the closing event, to the end of the target, which is in use by now. Where
+    /// its events lie there nobody else knows, so each piece closes the source again, as far as it goes.
     async fn copy_late(
         &self,
         lease: &mut Lease,

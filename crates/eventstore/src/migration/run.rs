@@ -16,7 +16,7 @@ use super::error::{Failure, MigrationError, StreamError};
 use super::lease::Lease;
 use super::marker::StreamMigrated;
 use super::report::{EventCounts, Phase, Progress, Report, StreamCounts, StreamFailure};
-use super::sources::{Sources, last_event};
+use super::sources::{Sources, has_events_after, last_event};
 use super::table::{StreamState, is_target, note};
 use super::transform::{Rules, TransformedStream};
 use crate::event::{RecordedEvent, StreamKey};
@@ -233,7 +233,13 @@ impl MigrationRunner {
             }
             agenda.counts.selected += 1;
             match StreamMigrated::of(&last) {
-                Some(marker) if marker.migration == name => agenda.counts.already_migrated += 1,
+                Some(marker) if marker.migration == name => {
+                    let covered = marker.source_version;
+                    match has_events_after(&*self.store, &source, covered).await? {
+                        true => agenda.sources.push(source),
+                        false => agenda.counts.already_migrated += 1,
+                    }
+                }
                 Some(_) => agenda.counts.closed_elsewhere += 1,
                 None => agenda.sources.push(source),
             }
