@@ -36,7 +36,9 @@ const LONGEST_NAME: usize = 64;
 pub struct RunnerOptions {
     /// Source of times in reports; on SQLite the lease is judged by it, too.
     pub clock: fn() -> OffsetDateTime,
-    /// How long a run that broke off keeps others from taking over. It is renewed while a run lives.
+    /// How long a run that broke off keeps others from taking over. It is renewed while a run lives. To be
+    /// the same wherever a migration is run: a lease ten times as long is taken for one from before the
+    /// clock was set back, and not respected.
     pub lease: Duration,
     /// Most events of one stream, before and after: a stream is in memory while it is copied.
     pub max_stream_events: usize,
