@@ -247,6 +247,16 @@ impl Append {
     }
 }
 
+/// Events of one stream that follow one another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamPage {
+    /// In the order of their versions. There may be fewer than asked for and more to come: a page ends
+    /// with the event that brings it to 8 MiB of JSON. It has one at least if there is one.
+    pub events: Vec<RecordedEvent>,
+    /// Nothing follows for now. If not, something may.
+    pub end: bool,
+}
+
 /// Answer to an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {

@@ -81,7 +81,7 @@ pub use database::{Database, Transaction};
 pub use error::{AppendError, OpenError, ReadError};
 pub use event::{
     Append, Appended, ExpectedVersion, Metadata, NewEvent, Position, RecordedEvent, StreamKey,
-    StreamVersion, StreamWrite,
+    StreamPage, StreamVersion, StreamWrite,
 };
 pub use open::open;
 pub use options::{DatabaseUrl, Options};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::backend::{LANE, RawEvent, read_error};
 use crate::database::{Argument, Database, Enough, Row, Rows, Session, Sql, arguments};
 use crate::error::ReadError;
-use crate::event::{Position, RecordedEvent, StreamKey};
+use crate::event::{Position, RecordedEvent, StreamKey, StreamPage};
 use crate::replica::{Reads, Replica};
 
 /// What is read of an event, in the order that [`raw`] expects. Both databases read it.
@@ -64,13 +64,15 @@ impl Source<'_> {
         rows.map_err(read_error)
     }
 
+    /// No more than [`PAGE_BYTES`] of events, and whether they were cut short by it.
     async fn events(
         &mut self,
         sql: &str,
         arguments: Vec<Argument>,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
-        let rows = self.fetch(sql, arguments).await?;
-        rows.iter().map(recorded).collect()
+    ) -> Result<(Vec<RecordedEvent>, bool), ReadError> {
+        let rows = self.fetch_within(sql, arguments, PAGE_BYTES).await?;
+        let events = rows.rows.iter().map(recorded);
+        Ok((events.collect::<Result<_, _>>()?, rows.is_cut))
     }
 }
 
@@ -84,13 +86,13 @@ pub(crate) async fn head(source: &mut Source<'_>) -> Result<Position, ReadError>
     Ok(Position(row.int(0).map_err(read_error)?.unsigned_abs()))
 }
 
-/// See [`EventStore::read_stream`](crate::EventStore::read_stream).
-pub(crate) async fn read_stream(
+/// See [`EventStore::stream_page`](crate::EventStore::stream_page).
+pub(crate) async fn stream_page(
     stream: &StreamKey,
     after_version: u64,
     limit: usize,
     source: &mut Source<'_>,
-) -> Result<Vec<RecordedEvent>, ReadError> {
+) -> Result<StreamPage, ReadError> {
     const READ: &str = concat!(
         "SELECT ",
         columns!(),
@@ -101,7 +103,8 @@ pub(crate) async fn read_stream(
     // PostgreSQL refuses to be asked for what it cannot store.
     let parts = [&stream.tenant, &stream.stream_type, &stream.stream_id];
     if parts.into_iter().any(|part| part.contains('\0')) {
-        return Ok(Vec::new());
+        let events = Vec::new();
+        return Ok(StreamPage { events, end: true });
     }
     let arguments = arguments![
         stream.tenant.as_str(),
@@ -110,7 +113,9 @@ pub(crate) async fn read_stream(
         after_version,
         limit as u64,
     ];
-    source.events(READ, arguments).await
+    let (events, is_cut) = source.events(READ, arguments).await?;
+    let end = !is_cut && events.len() < limit;
+    Ok(StreamPage { events, end })
 }
 
 /// See [`EventStore::read_all`](crate::EventStore::read_all).
@@ -120,7 +125,8 @@ pub(crate) async fn read_all(
     source: &mut Source<'_>,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let arguments = arguments![i64::from(LANE), after.0, limit as u64];
-    source.events(READ_ALL, arguments).await
+    let (events, _) = source.events(READ_ALL, arguments).await?;
+    Ok(events)
 }
 
 /// The reading side; shared by everybody. It reads from the primary.
@@ -165,13 +171,13 @@ impl Reader {
         Source::Database(&self.database)
     }
 
-    pub(crate) async fn read_stream(
+    pub(crate) async fn stream_page(
         &self,
         stream: &StreamKey,
         after_version: u64,
         limit: usize,
-    ) -> Result<Vec<RecordedEvent>, ReadError> {
-        read_stream(stream, after_version, limit, &mut self.source()).await
+    ) -> Result<StreamPage, ReadError> {
+        stream_page(stream, after_version, limit, &mut self.source()).await
     }
 
     pub(crate) async fn read_all(
@@ -183,7 +189,7 @@ impl Reader {
     }
 
     /// As [`read_all`](Self::read_all), but unread, for what arrives is not to be held up by what it
-    /// means; and no more than [`PAGE_BYTES`].
+    /// means.
     pub(crate) async fn page(&self, after: Position, limit: usize) -> Result<Rows, ReadError> {
         let arguments = arguments![i64::from(LANE), after.0, limit as u64];
         let mut source = self.source();

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::backend::Writer;
 use crate::database::Database;
 use crate::error::{AppendError, ReadError};
-use crate::event::{Append, Appended, Position, RecordedEvent, StreamKey};
+use crate::event::{Append, Appended, Position, RecordedEvent, StreamKey, StreamPage};
 use crate::head::{self, Head};
 use crate::lane::{Lane, Pending};
 use crate::options::Options;
@@ -52,6 +52,10 @@ pub trait EventStore: Send + Sync + 'static {
     /// Up to `limit` events of one stream with versions above `after_version`, in order. An unknown
     /// stream has none.
     ///
+    /// Fewer than `limit` are not the end: no answer goes on behind the event that brings it to 8 MiB of
+    /// JSON. It has one event at least if there is one, so who reads on until nothing comes has read
+    /// everything; [`stream_page`](Self::stream_page) says it sooner.
+    ///
     /// # Errors
     /// See [`ReadError`].
     async fn read_stream(
@@ -61,7 +65,26 @@ pub trait EventStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError>;
 
-    /// Up to `limit` events of all streams with positions above `after`, in order.
+    /// As [`read_stream`](Self::read_stream), and whether that is the end of the stream.
+    ///
+    /// A store that stands in front of another one may leave this as it is; only an empty page is an end
+    /// then.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn stream_page(
+        &self,
+        stream: &StreamKey,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<StreamPage, ReadError> {
+        let events = self.read_stream(stream, after_version, limit).await?;
+        let end = events.is_empty();
+        Ok(StreamPage { events, end })
+    }
+
+    /// Up to `limit` events of all streams with positions above `after`, in order. As with
+    /// [`read_stream`](Self::read_stream), only an empty answer is the end.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -231,10 +254,20 @@ impl EventStore for Store {
         after_version: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
+        let page = self.stream_page(stream, after_version, limit).await?;
+        Ok(page.events)
+    }
+
+    async fn stream_page(
+        &self,
+        stream: &StreamKey,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<StreamPage, ReadError> {
         self.0.reader.reads().by_primary();
         self.0
             .reader
-            .read_stream(stream, after_version, limit)
+            .stream_page(stream, after_version, limit)
             .await
     }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::error::ReadError;
-use crate::event::{Position, RecordedEvent, StreamKey};
+use crate::event::{Position, RecordedEvent, StreamKey, StreamPage};
 use crate::head::Head;
 use crate::query::{self, EventPage, EventQuery};
 use crate::reader::{self, Reader, Source};
@@ -58,7 +58,21 @@ impl View {
         after_version: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, ReadError> {
-        let read = ReadStream {
+        let page = self.stream_page(stream, after_version, limit).await?;
+        Ok(page.events)
+    }
+
+    /// As [`EventStore::stream_page`](crate::EventStore::stream_page).
+    ///
+    /// # Errors
+    /// As [`read_stream`](Self::read_stream).
+    pub async fn stream_page(
+        &self,
+        stream: &StreamKey,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<StreamPage, ReadError> {
+        let read = StreamRead {
             stream,
             after_version,
             limit,
@@ -138,17 +152,17 @@ pub(crate) trait Read: Sync {
     ) -> impl Future<Output = Result<Self::Answer, ReadError>> + Send;
 }
 
-struct ReadStream<'r> {
+struct StreamRead<'r> {
     stream: &'r StreamKey,
     after_version: u64,
     limit: usize,
 }
 
-impl Read for ReadStream<'_> {
-    type Answer = Vec<RecordedEvent>;
+impl Read for StreamRead<'_> {
+    type Answer = StreamPage;
 
     async fn run(&self, source: &mut Source<'_>) -> Result<Self::Answer, ReadError> {
-        reader::read_stream(self.stream, self.after_version, self.limit, source).await
+        reader::stream_page(self.stream, self.after_version, self.limit, source).await
     }
 }
 

@@ -50,13 +50,13 @@ pub(super) async fn one(
     let view = as_new_as(&application, Some(position));
     let read = view.read_stream(&stream, after, limit).await;
     let events = read.map_err(|error| refused(error, "after", until.min_position))?;
-    let is_full = events.len() == limit;
+    let read = events.len();
     let shown = events.into_iter().take_while(|event| {
         event.stream_version <= until_version && time.is_none_or(|time| event.recorded_at <= time)
     });
     let shown: Vec<_> = shown.collect();
     let next = shown.last().map_or(after, |event| event.stream_version);
-    let end = !is_full || shown.len() < limit || next >= until_version;
+    let end = read == 0 || shown.len() < read || next >= until_version;
     let events: Vec<_> = shown.into_iter().map(views::event).collect();
     Ok(Json(json!({
         "stream": stream, "version": version, "events": events, "next": next, "end": end,

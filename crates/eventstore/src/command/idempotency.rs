@@ -119,16 +119,15 @@ async fn last_of(
     let mut last = first.clone();
     let mut index = 0;
     loop {
-        let page = store.read_stream(stream, last.stream_version, PAGE).await?;
-        let full = page.len() == PAGE;
-        for event in page {
+        let page = store.stream_page(stream, last.stream_version, PAGE).await?;
+        for event in page.events {
             index += 1;
             if event.id != key.event_id(stream, index) {
                 return Ok(last);
             }
             last = event;
         }
-        if !full {
+        if page.end {
             return Ok(last);
         }
     }

@@ -57,14 +57,13 @@ impl<A: Aggregate> Loading<A> {
                 usize::try_from(until - kept.at.version).map_or(PAGE, |left| left.min(PAGE));
             let page = self
                 .store
-                .read_stream(stream, kept.at.version, wanted)
+                .stream_page(stream, kept.at.version, wanted)
                 .await
                 .map_err(|error| unreadable(stream, error))?;
-            let last = page.len() < wanted;
-            for event in page {
+            for event in page.events {
                 self.apply(stream, kept, event)?;
             }
-            if last {
+            if page.end {
                 break;
             }
         }

@@ -30,7 +30,8 @@ pub enum PartitionState {
     },
     /// Too many attempts failed in a row; nothing is tried for a while.
     CircuitOpen,
-    /// It has stopped and needs help.
+    /// It has stopped and needs help; it tries again when the subscription is
+    /// [resumed](super::Subscriptions::resume).
     Failed {
         /// Why.
         reason: String,

@@ -26,6 +26,8 @@ pub(super) struct Keeper {
     workers: JoinSet<(Arc<Holding>, Ended)>,
     /// When the next round of the leases is due.
     round_due: Instant,
+    /// How often the subscription had been resumed, as it was last seen.
+    resumed: Option<i64>,
 }
 
 struct Kept {
@@ -34,7 +36,7 @@ struct Kept {
     worker: AbortHandle,
     /// It is to be given back.
     is_leaving: bool,
-    /// Its worker has ended and does not come again by itself.
+    /// Its worker has ended and does not come again before somebody resumes the subscription.
     is_failed: bool,
 }
 
@@ -45,6 +47,7 @@ impl Keeper {
             kept: BTreeMap::new(),
             workers: JoinSet::new(),
             round_due: Instant::now(),
+            resumed: None,
         }
     }
 
@@ -60,7 +63,7 @@ impl Keeper {
                     }
                 }
                 () = tokio::time::sleep_until(next_look) => {
-                    self.look_whether_paused().await;
+                    self.look_what_was_said().await;
                     if Instant::now() >= self.round_due {
                         self.round(self.running.options.partitions).await;
                     }
@@ -71,17 +74,42 @@ impl Keeper {
         self.give_up(grace()).await;
     }
 
-    async fn look_whether_paused(&self) {
+    async fn look_what_was_said(&mut self) {
         let name = &self.running.options.name;
-        match subscriptions::is_paused(&self.running.database, name).await {
-            Ok(paused) => {
-                self.running.paused.send_if_modified(|known| {
-                    let changes = *known != paused;
-                    *known = paused;
-                    changes
-                });
+        let said = match subscriptions::said(&self.running.database, name).await {
+            Ok(said) => said,
+            Err(error) => {
+                tracing::warn!(name, %error, "cannot see whether it is paused");
+                return;
             }
-            Err(error) => tracing::warn!(name, %error, "cannot see whether it is paused"),
+        };
+        // One that was removed handles nothing.
+        let paused = said.is_none_or(|said| said.is_paused);
+        self.running.paused.send_if_modified(|known| {
+            let changes = *known != paused;
+            *known = paused;
+            changes
+        });
+        let resumed = said.map(|said| said.resumed);
+        let before = std::mem::replace(&mut self.resumed, resumed);
+        if before.is_some() && resumed > before {
+            self.begin_again().await;
+        }
+    }
+
+    /// Lets those that have stopped try again; their leases were kept meanwhile.
+    async fn begin_again(&mut self) {
+        // An event that was mended may be on one that others have read before.
+        self.running.pages.forget().await;
+        let kept = self.kept.values();
+        let stopped: Vec<_> = kept
+            .filter(|kept| kept.is_failed && !kept.is_leaving)
+            .map(|kept| Arc::clone(&kept.holding))
+            .collect();
+        for holding in stopped {
+            let state = PartitionState::Waiting;
+            self.running.board.state(holding.partition, state);
+            self.work(holding);
         }
     }
 
@@ -131,8 +159,13 @@ impl Keeper {
 
     fn begin(&mut self, taken: Taken, valid_until: Instant) {
         let holding = Arc::new(Holding::new(taken, valid_until));
-        let stop = CancellationToken::new();
         self.running.board.taken(taken.partition, taken.position);
+        self.work(holding);
+    }
+
+    /// Sets a worker to a partition that is held.
+    fn work(&mut self, holding: Arc<Holding>) {
+        let (partition, stop) = (holding.partition, CancellationToken::new());
         let worker = Worker::new(
             Arc::clone(&self.running),
             Arc::clone(&holding),
@@ -151,7 +184,7 @@ impl Keeper {
             is_leaving: false,
             is_failed: false,
         };
-        self.kept.insert(taken.partition, kept);
+        self.kept.insert(partition, kept);
     }
 
     /// Asks surplus workers to end; the partitions are given back when they have.

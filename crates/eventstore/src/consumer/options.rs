@@ -55,8 +55,8 @@ pub enum Exhausted {
     /// It is stored as a dead letter, and the partition goes on behind it.
     #[default]
     DeadLetter,
-    /// The partition stops and says why. It goes on when the consumer is started again, or when the
-    /// subscription is reset.
+    /// The partition stops and says why. It goes on when the subscription is resumed or reset, or the
+    /// consumer started again.
     Stop,
 }
 

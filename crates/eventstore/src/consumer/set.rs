@@ -271,3 +271,6 @@ impl Consumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

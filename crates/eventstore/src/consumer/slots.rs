@@ -36,6 +36,14 @@ impl Slots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Priorities of those who wait, in the order in which they are let in.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> Vec<i32> {
+        let places = self.places();
+        let waiting = places.waiting.keys();
+        waiting.map(|(Reverse(priority), _)| *priority).collect()
+    }
+
     /// Waits for a place. Who gives up waiting loses nothing.
     pub(super) async fn take(&self, priority: i32) -> Slot {
         let receiver = {

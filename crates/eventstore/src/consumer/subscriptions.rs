@@ -138,23 +138,23 @@ impl Subscriptions {
     /// # Errors
     /// [`ConsumerError::NotFound`], [`ConsumerError::Database`].
     pub async fn pause(&self, subscription: &str) -> Result<(), ConsumerError> {
-        self.set_paused(subscription, true).await
+        let pause = "UPDATE event_subscriptions SET paused = true WHERE subscription = $1";
+        self.set(subscription, pause).await
     }
 
-    /// Has all processes go on.
+    /// Has all processes go on, also with the partitions that have
+    /// [stopped](super::PartitionState::Failed), whether the subscription was paused or not: what they
+    /// could not get past is read and handled anew. They see it within their `poll`.
     ///
     /// # Errors
     /// As [`pause`](Self::pause).
     pub async fn resume(&self, subscription: &str) -> Result<(), ConsumerError> {
-        self.set_paused(subscription, false).await
+        let resume = "UPDATE event_subscriptions SET paused = false, resumed = resumed + 1 \
+            WHERE subscription = $1";
+        self.set(subscription, resume).await
     }
 
-    async fn set_paused(&self, subscription: &str, paused: bool) -> Result<(), ConsumerError> {
-        let set = if paused {
-            "UPDATE event_subscriptions SET paused = true WHERE subscription = $1"
-        } else {
-            "UPDATE event_subscriptions SET paused = false WHERE subscription = $1"
-        };
+    async fn set(&self, subscription: &str, set: &str) -> Result<(), ConsumerError> {
         let set = self.database().execute(set, arguments![subscription]);
         match set.await? {
             0 => Err(not_found(subscription)),
@@ -331,13 +331,28 @@ pub(super) async fn must_be_paused(
     })
 }
 
-pub(super) async fn is_paused(
+/// What was last said about a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) is_paused: bool,
+    /// How often it was resumed.
+    pub(super) resumed: i64,
+}
+
+/// None of one that was removed.
+pub(super) async fn said(
     database: &Database,
     subscription: &str,
-) -> Result<bool, sqlx::Error> {
-    let paused = "SELECT paused FROM event_subscriptions WHERE subscription = $1";
-    let rows = database.fetch(paused, arguments![subscription]).await?;
-    rows.first().map_or(Ok(true), |row| row.flag(0))
+) -> Result<Option<Said>, sqlx::Error> {
+    let said = "SELECT paused, resumed FROM event_subscriptions WHERE subscription = $1";
+    let rows = database.fetch(said, arguments![subscription]).await?;
+    let said = |row: &Row| {
+        Ok(Said {
+            is_paused: row.flag(0)?,
+            resumed: row.int(1)?,
+        })
+    };
+    rows.first().map(said).transpose()
 }
 
 /// Position of the last event recorded before `time`: times never decrease along the positions, so

@@ -5,11 +5,17 @@ use uuid::Uuid;
 
 use crate::backend::LANE;
 use crate::chain::Sealed;
-use crate::database::{Database, Row, Sql, arguments, from_microseconds};
+use crate::database::{Database, Enough, Row, Sql, arguments, from_microseconds};
 use crate::event::StreamKey;
+use crate::reader::PAGE_BYTES;
 
-/// A page is made smaller when its events have more bytes than this together.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Rows that were read at once.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) rows: Vec<Stored>,
+    /// Whether there may be more: they are as many rows or bytes as one page has at most.
+    pub(super) is_full: bool,
+}
 
 /// A row, with what was found to be unreadable in it.
 #[derive(Debug)]
@@ -52,14 +58,15 @@ impl Content {
     }
 }
 
-/// Reads the events of a tenant, or all of the lane, above a position and up to another.
+/// Reads the events of a tenant, or all of the lane, above a position and up to another; no more than
+/// [`PAGE_BYTES`], and one at least.
 pub(super) async fn page(
     database: &Database,
     tenant: Option<&str>,
     after: u64,
     until: u64,
     limit: usize,
-) -> Result<Vec<Stored>, sqlx::Error> {
+) -> Result<Page, sqlx::Error> {
     // A time outside of what the time type can hold reads as none, instead of failing the statement.
     const POSTGRES: &str = "SELECT position, tenant, stream_type, stream_id, stream_version, \
         event_type, schema_version, \
@@ -82,8 +89,22 @@ pub(super) async fn page(
         None => i64::from(LANE).into(),
     });
     let sql = Sql::each(format!("{POSTGRES}{rest}"), format!("{SQLITE}{rest}"));
-    let rows = database.fetch(sql, arguments).await?;
-    rows.iter().map(stored).collect()
+    let enough = Enough {
+        bytes: PAGE_BYTES,
+        size: json_bytes,
+    };
+    let read = database.fetch_within(sql, arguments, Some(enough)).await?;
+    let rows: Vec<_> = read.rows.iter().map(stored).collect::<Result<_, _>>()?;
+    Ok(Page {
+        is_full: read.is_cut || rows.len() == limit,
+        rows,
+    })
+}
+
+/// What cannot be read has no bytes.
+fn json_bytes(row: &Row) -> usize {
+    let bytes = |column| row.json_here(column).map_or(0, str::len);
+    bytes(8) + bytes(9)
 }
 
 fn stored(row: &Row) -> Result<Stored, sqlx::Error> {
@@ -133,7 +154,8 @@ fn content(row: &Row) -> Result<Content, String> {
     })
 }
 
-/// How many rows to read at once, so that a page is neither many rows nor many bytes.
+/// How many rows to read at once, so that a page is neither many rows nor, as a rule, cut short by its
+/// bytes, which costs PostgreSQL a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PageLen {
     most: usize,
@@ -169,7 +191,10 @@ impl PageLen {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::{Append, ExpectedVersion, NewEvent, Options};
 
     fn rows(count: usize, bytes: usize) -> Vec<Stored> {
         let row = |position| Stored {
@@ -189,6 +214,27 @@ mod tests {
             }),
         };
         (1..=count as u64).map(row).collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_ends_with_the_bytes_that_are_enough_however_many_rows_are_wanted() {
+        let options = Options::default();
+        let store = crate::open("sqlite::memory:", options).await.unwrap();
+        let stream = StreamKey::new("acme", "order", "1");
+        for (count, bytes) in [(20, 10), (5, 1_000_000), (5, 1_000_000)] {
+            let event = || NewEvent::new("Happened", 1, json!("x".repeat(bytes)));
+            let events = (0..count).map(|_| event()).collect();
+            let append = Append::to(stream.clone(), ExpectedVersion::Any, events);
+            store.append(append).await.unwrap();
+        }
+
+        let first = page(store.database(), None, 0, 30, 500).await.unwrap();
+        let read = first.rows.len();
+        let rest = page(store.database(), None, read as u64, 30, 500);
+        let rest = rest.await.unwrap();
+
+        assert!(first.is_full && read == 29, "{read}");
+        assert!(!rest.is_full && rest.rows.len() == 1);
     }
 
     #[test]

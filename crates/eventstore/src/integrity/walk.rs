@@ -11,7 +11,7 @@ use super::chain_check::{Chain, Finding};
 use super::checkpoint::Checkpoint;
 use super::error::IntegrityError;
 use super::faults::{Fault, FaultKind, Faults, Report};
-use super::stored::{self, Content, PageLen, Stored};
+use super::stored::{self, Content, Page, PageLen, Stored};
 use super::streams::{self, InStream};
 use super::verify::{Verify, VerifyScope};
 use super::{bounds, compare};
@@ -173,11 +173,11 @@ impl Walk {
         let tenant = self.verify.tenant_name().map(str::to_owned);
         let (after, limit) = (self.done, self.page_len.rows());
         let database = self.database();
-        let rows = stored::page(&database, tenant.as_deref(), after, self.end, limit).await;
-        let rows = rows.map_err(read_error)?;
+        let page = stored::page(&database, tenant.as_deref(), after, self.end, limit).await;
+        let Page { rows, is_full } = page.map_err(read_error)?;
         self.page_len.learn(&rows);
         let until = match rows.last() {
-            Some(last) if rows.len() == limit => last.position,
+            Some(last) if is_full => last.position,
             _ => self.end,
         };
         self.catch_up(&rows).await?;
@@ -227,11 +227,11 @@ impl Walk {
             while after < until && !self.cancelled.is_cancelled() {
                 let limit = self.page_len.rows();
                 let database = self.database();
-                let rows = stored::page(&database, Some(tenant), after, until, limit).await;
-                let rows = rows.map_err(read_error)?;
+                let page = stored::page(&database, Some(tenant), after, until, limit).await;
+                let Page { rows, is_full } = page.map_err(read_error)?;
                 self.page_len.learn(&rows);
                 after = match rows.last() {
-                    Some(last) if rows.len() == limit => last.position,
+                    Some(last) if is_full => last.position,
                     _ => until,
                 };
                 self.look(&rows).await?;

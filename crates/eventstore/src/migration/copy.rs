@@ -54,11 +54,10 @@ impl Copier<'_> {
         let mut new = Vec::new();
         loop {
             let (source, after) = (&stream.source, stream.source_version);
-            let page = self.store.read_stream(source, after, PAGE).await?;
-            stream.extend(self.rules, &page)?;
-            let ended = page.len() < PAGE;
-            new.extend(page);
-            if ended {
+            let page = self.store.stream_page(source, after, PAGE).await?;
+            stream.extend(self.rules, &page.events)?;
+            new.extend(page.events);
+            if page.end {
                 return Ok(new);
             }
         }
@@ -84,16 +83,16 @@ impl Copier<'_> {
         stream.present = 0;
         loop {
             let (target, there) = (&stream.target, stream.present as u64);
-            let page = self.store.read_stream(target, there, PAGE).await?;
-            if stream.present + page.len() > stream.events.len() {
+            let page = self.store.stream_page(target, there, PAGE).await?;
+            if stream.present + page.events.len() > stream.events.len() {
                 // Perhaps another run was here, and knew more of the source.
                 self.catch_up(stream).await?;
             }
-            for event in &page {
+            for event in &page.events {
                 compare(stream, stream.present, event)?;
                 stream.present += 1;
             }
-            if page.len() < PAGE {
+            if page.end {
                 return Ok(());
             }
         }
@@ -168,7 +167,8 @@ impl Copier<'_> {
         self.note(lease, stream, StreamState::Migrated).await
     }
 
-    /// Copies what came behind the closing event, to the end of the target, which is in use by now.
+    /// Copies what came behind the closing event, to the end of the target, which is in use by now. Where
+    /// its events lie there nobody else knows, so each piece closes the source again, as far as it goes.
     async fn copy_late(
         &self,
         lease: &mut Lease,

@@ -14,6 +14,10 @@ use super::error::MigrationError;
 use crate::chain::microseconds;
 use crate::database::{Argument, Database, Session, Sql, arguments, from_microseconds};
 
+/// A lease that ends more of its lengths from now than this was given before the clock was set back: none
+/// is given out for so long.
+const LONGEST: u32 = 10;
+
 /// The right to run a migration.
 pub(super) struct Lease {
     database: Database,
@@ -48,7 +52,7 @@ impl Lease {
             .ok_or(sqlx::Error::RowNotFound)?;
         let (epoch, until) = (row.int(0)? + 1, row.int(1)?);
         let now = now(&mut session, clock).await?;
-        if until > now {
+        if until > now && until <= end(now, length.saturating_mul(LONGEST)) {
             return Err(MigrationError::Leased {
                 name: name.to_owned(),
                 until: from_microseconds(until)?,

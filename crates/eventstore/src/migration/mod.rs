@@ -18,6 +18,8 @@
 //!
 //! A writer that appends behind the closing event without looking (`ExpectedVersion::Any`) loses nothing
 //! either: the next run copies what it finds there to the end of the target, and closes the source again.
+//! That is done piece by piece, too, and each closing event says up to where: a source is done with when
+//! nothing but closing events lies behind what its last one covers, not when it ends with one.
 
 mod backup;
 mod copy;

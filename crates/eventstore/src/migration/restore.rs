@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::backup::{Line, Lines, at, verify};
 use super::error::MigrationError;
 use super::marker::restored_id;
-use crate::event::{Append, ExpectedVersion, NewEvent, StreamKey};
+use crate::error::ReadError;
+use crate::event::{Append, ExpectedVersion, NewEvent, RecordedEvent, StreamKey};
 use crate::store::EventStore;
 
 /// Events appended at once, and most bytes of their data.
@@ -107,9 +108,7 @@ impl Chunk {
         let Some(target) = self.target.as_ref().filter(|_| !events.is_empty()) else {
             return Ok(());
         };
-        let there = store
-            .read_stream(target, self.version, events.len())
-            .await?;
+        let there = there(store, target, self.version, events.len()).await?;
         let foreign = there
             .iter()
             .zip(&events)
@@ -132,5 +131,23 @@ impl Chunk {
         report.restored += count - known;
         self.version += count;
         Ok(())
+    }
+}
+
+/// As many events of a stream above a version, if it has them.
+async fn there(
+    store: &dyn EventStore,
+    stream: &StreamKey,
+    version: u64,
+    count: usize,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let mut there = Vec::new();
+    loop {
+        let (after, missing) = (version + there.len() as u64, count - there.len());
+        let page = store.stream_page(stream, after, missing).await?;
+        there.extend(page.events);
+        if page.end || there.len() >= count {
+            return Ok(there);
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::error::{Failure, MigrationError, StreamError};
 use super::lease::Lease;
 use super::marker::StreamMigrated;
 use super::report::{EventCounts, Phase, Progress, Report, StreamCounts, StreamFailure};
-use super::sources::{Sources, last_event};
+use super::sources::{Sources, has_events_after, last_event};
 use super::table::{StreamState, is_target, note};
 use super::transform::{Rules, TransformedStream};
 use crate::event::{RecordedEvent, StreamKey};
@@ -36,7 +36,9 @@ const LONGEST_NAME: usize = 64;
 pub struct RunnerOptions {
     /// Source of times in reports; on SQLite the lease is judged by it, too.
     pub clock: fn() -> OffsetDateTime,
-    /// How long a run that broke off keeps others from taking over. It is renewed while a run lives.
+    /// How long a run that broke off keeps others from taking over. It is renewed while a run lives. To be
+    /// the same wherever a migration is run: a lease ten times as long is taken for one from before the
+    /// clock was set back, and not respected.
     pub lease: Duration,
     /// Most events of one stream, before and after: a stream is in memory while it is copied.
     pub max_stream_events: usize,
@@ -233,7 +235,13 @@ impl MigrationRunner {
             }
             agenda.counts.selected += 1;
             match StreamMigrated::of(&last) {
-                Some(marker) if marker.migration == name => agenda.counts.already_migrated += 1,
+                Some(marker) if marker.migration == name => {
+                    let covered = marker.source_version;
+                    match has_events_after(&*self.store, &source, covered).await? {
+                        true => agenda.sources.push(source),
+                        false => agenda.counts.already_migrated += 1,
+                    }
+                }
                 Some(_) => agenda.counts.closed_elsewhere += 1,
                 None => agenda.sources.push(source),
             }
@@ -261,15 +269,15 @@ impl MigrationRunner {
             let mut version = 0;
             loop {
                 lease.keep().await?;
-                let page = self.store.read_stream(source, version, PAGE).await?;
-                let count = page.len();
-                version += count as u64;
-                for event in page {
+                let page = self.store.stream_page(source, version, PAGE).await?;
+                let count = page.events.len() as u64;
+                version += count;
+                for event in page.events {
                     writer.event(event).await?;
                 }
                 self.progress
-                    .send_modify(|progress| progress.events_backed_up += count as u64);
-                if count < PAGE {
+                    .send_modify(|progress| progress.events_backed_up += count);
+                if page.end {
                     break;
                 }
             }

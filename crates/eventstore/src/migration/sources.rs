@@ -6,7 +6,12 @@ use crate::event::{RecordedEvent, StreamKey};
 use crate::reader::{columns, recorded};
 
 use super::Selection;
+use super::marker::StreamMigrated;
 use crate::backend::read_error;
+use crate::store::EventStore;
+
+/// Events looked at at once behind a closing one. As a rule there are none but further closing ones.
+const LATE: usize = 64;
 
 /// Goes through the streams of a selection, by tenant and id.
 pub(super) struct Sources<'s> {
@@ -110,4 +115,26 @@ pub(super) async fn last_event(
     let rows = database.fetch(LAST, arguments).await;
     let rows = rows.map_err(read_error)?;
     rows.first().map(recorded).transpose()
+}
+
+/// Whether a stream has events above a version that close nothing. A catch-up that broke off between two
+/// of its pieces leaves such events before the last event, which is its own.
+pub(super) async fn has_events_after(
+    store: &dyn EventStore,
+    stream: &StreamKey,
+    version: u64,
+) -> Result<bool, ReadError> {
+    let mut after = version;
+    loop {
+        let page = store.stream_page(stream, after, LATE).await?;
+        for event in &page.events {
+            if StreamMigrated::of(event).is_none() {
+                return Ok(true);
+            }
+            after = event.stream_version;
+        }
+        if page.end {
+            return Ok(false);
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub enum ProjectionState {
     Paused,
     /// It answers from the active documents while others are built.
     Building,
-    /// It cannot get past an event.
+    /// It cannot get past an event; or what is built beside it cannot, and will not take its place.
     Failed,
     /// It has not applied events that are old, or nobody runs it.
     Behind,
@@ -250,11 +250,12 @@ impl Projections {
         if let Some(reason) = failure_of(active) {
             return (ProjectionState::Failed, Some(reason));
         }
+        if let Some(reason) = building.and_then(failure_of) {
+            return (ProjectionState::Failed, Some(reason));
+        }
         if let Some(building) = building {
-            let reason = failure_of(building).unwrap_or_else(|| {
-                let percent = building.progress * 100.0;
-                format!("version {} is built, {percent:.1} % done", building.version)
-            });
+            let percent = building.progress * 100.0;
+            let reason = format!("version {} is built, {percent:.1} % done", building.version);
             return (ProjectionState::Building, Some(reason));
         }
         if unattended(active) {

@@ -2,26 +2,38 @@
 
 use std::sync::Arc;
 
+use eventstore::command::{Aggregate, Encoded, Repository};
 use eventstore::consumer::{ConsumerOptions, Delivery};
+use eventstore::integrity::{PublicKeys, Verify};
+use eventstore::migration::{
+    Migration, MigrationRunner, RunnerOptions as MigrationOptions, Selection, Shape, restore,
+};
 use eventstore::projection::{DocumentQuery, RunnerOptions, Tenants};
 use eventstore::replay::{Replay, Replays, ReplaysOptions};
 use eventstore::{
     Append, Direction, EventQuery, EventStore, ExpectedVersion, NewEvent, Position, Projection,
-    RecordedEvent,
+    RecordedEvent, Registry, StreamKey,
 };
 use serde_json::{Value, json};
 
 use crate::consumer::stage::{Log, consumers, logging, options, until_all_at};
 use crate::database::{Database, contract};
+use crate::integrity::report;
 use crate::projection::samples::{projections, reach};
 use crate::replay::seen;
 use crate::samples::{next, stream, write};
 
-contract!(pages_end_when_they_are_large_and_nothing_is_left_out);
+contract!(
+    pages_end_when_they_are_large_and_nothing_is_left_out,
+    what_reads_streams_and_the_log_goes_on_behind_a_page_that_ended,
+    large_events_are_migrated_and_restored_to_the_last,
+);
 
 /// More than a page.
 const COUNT: u64 = 10;
 const BYTES: usize = 1_000_000;
+/// Events on a page: one more than fits.
+const MOST: usize = 8 * 1024 * 1024 / BYTES + 1;
 
 async fn filled(database: &Database) -> Arc<dyn EventStore> {
     let store = database.open().await;
@@ -75,8 +87,7 @@ async fn queried(store: &dyn EventStore, mut query: EventQuery) -> Vec<u64> {
     let mut read = Vec::new();
     loop {
         let page = store.query(&query).await.unwrap();
-        // One more than fits, at most.
-        assert!(page.events.len() <= 8 * 1024 * 1024 / BYTES + 1);
+        assert!(page.events.len() <= MOST);
         assert!(!page.events.is_empty() || page.end, "a page for nothing");
         read.extend(positions(&page.events));
         match page.next {
@@ -134,5 +145,113 @@ async fn pages_end_when_they_are_large_and_nothing_is_left_out(database: Arc<Dat
     let of_type = Replay::everything().event_types(["Large"]);
     for replay in [of_type, Replay::stream(stream("a"))] {
         assert_eq!(positions(&seen(&replays, replay).await), all);
+    }
+}
+
+/// Adds up how many bytes were written.
+struct Written;
+
+impl Aggregate for Written {
+    type State = u64;
+    type Event = u64;
+    const STREAM_TYPE: &'static str = "order";
+
+    fn encode(_: &u64) -> Result<Encoded, String> {
+        Err("nothing is written here".into())
+    }
+
+    fn decode(_: &str, _: u32, data: Value) -> Result<u64, String> {
+        Ok(data.as_str().ok_or("no text")?.len() as u64)
+    }
+
+    fn evolve(before: u64, bytes: &u64) -> u64 {
+        before + bytes
+    }
+}
+
+async fn what_reads_streams_and_the_log_goes_on_behind_a_page_that_ended(database: Arc<Database>) {
+    let store = filled(&database).await;
+    let (limit, stream) = (COUNT as usize, stream("a"));
+
+    let first = store.stream_page(&stream, 0, limit).await.unwrap();
+    assert!((1..=MOST).contains(&first.events.len()) && !first.end);
+    let read = first.events.len() as u64;
+    let rest = store.stream_page(&stream, read, limit).await.unwrap();
+    assert!(rest.end);
+    assert_eq!(read + rest.events.len() as u64, COUNT);
+    let view = store.at_least(Position(COUNT));
+    assert_eq!(view.stream_page(&stream, 0, limit).await.unwrap(), first);
+    let log = store.read_all(Position::START, limit).await.unwrap();
+    assert_eq!(log, first.events);
+    let rest_of_log = store.read_all(Position(read), limit).await.unwrap();
+    assert_eq!(rest_of_log, rest.events);
+
+    let loaded = Repository::<Written>::new(Arc::clone(&store))
+        .load(&stream)
+        .await
+        .unwrap();
+    assert_eq!(
+        (loaded.version, loaded.state),
+        (COUNT, COUNT * BYTES as u64)
+    );
+
+    let everything = Verify {
+        page_len: 1000,
+        ..Verify::everything(PublicKeys::none())
+    };
+    let verified = report(&store, everything).await;
+    assert!(verified.complete && verified.faults.is_empty());
+    assert_eq!(verified.events, COUNT);
+}
+
+/// Copies events as they are.
+struct Copies;
+
+impl Migration for Copies {
+    fn name(&self) -> &str {
+        "copies"
+    }
+
+    fn selection(&self) -> Selection {
+        Selection {
+            tenant: None,
+            stream_type: "order".into(),
+            stream_ids: None,
+        }
+    }
+
+    fn target(&self, source: &StreamKey) -> StreamKey {
+        StreamKey::new(source.tenant.as_str(), "copy", source.stream_id.as_str())
+    }
+
+    fn transform(&self, event: &RecordedEvent) -> Result<Vec<Shape>, String> {
+        Ok(vec![Shape::same(event)])
+    }
+}
+
+async fn large_events_are_migrated_and_restored_to_the_last(database: Arc<Database>) {
+    let store = filled(&database).await;
+    let registry = Registry::builder().event("Large", 1).build().unwrap();
+    let options = MigrationOptions::default();
+    let runner = MigrationRunner::new(Arc::clone(&store), registry, options);
+    let folder = tempfile::TempDir::new().unwrap();
+
+    let migrated = runner.run(&Copies, folder.path()).await.unwrap();
+
+    assert_eq!(
+        (migrated.streams.migrated, migrated.events.written),
+        (1, COUNT)
+    );
+    let back_up = migrated.back_up.unwrap();
+    assert_eq!(back_up.events, COUNT);
+    let last = Copies.target(&stream("a"));
+    let last = store.read_stream(&last, COUNT - 1, 2).await.unwrap();
+    assert_eq!(last.len(), 1);
+
+    // The second time everything is there.
+    let beside = |_: &StreamKey| stream("restored");
+    for expected in [(COUNT, 0), (0, COUNT)] {
+        let report = restore(&*store, &back_up.manifest, beside).await.unwrap();
+        assert_eq!((report.restored, report.already_there), expected);
     }
 }

@@ -29,6 +29,7 @@ mod idempotency;
 mod input;
 mod integrity;
 mod kill;
+mod lag;
 mod lane;
 mod large;
 mod load;

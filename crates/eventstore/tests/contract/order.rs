@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::database::{Database, contract};
 use crate::load::Load;
 use crate::proof::times;
-use crate::samples::assert_in_order;
+use crate::samples::{all, assert_in_order};
 
 contract!(readers_follow_sixteen_writers_whatever_else_goes_on);
 
@@ -69,10 +69,7 @@ async fn readers_follow_sixteen_writers_whatever_else_goes_on(database: Arc<Data
     }
     let polled = futures::future::join_all(pollers).await;
     load.stop_and_check(&database).await;
-    let log = stores[0]
-        .read_all(Position::START, usize::MAX)
-        .await
-        .unwrap();
+    let log = all(&*stores[0]).await;
     for seen in polled {
         let seen = seen.unwrap();
         assert!(seen.len() > 200, "{}", seen.len());

@@ -22,6 +22,7 @@ contract!(
     an_event_at_a_position_that_was_handled_before_the_database_was_put_back_is_handled,
     a_checkpoint_that_was_put_back_is_not_moved_by_renewing_the_lease,
     who_divides_as_before_replays_nothing,
+    a_partition_that_stopped_at_a_corrupt_event_goes_on_when_it_is_mended_and_resumed,
 );
 
 async fn a_corrupt_event_stops_its_own_partition_when_it_is_reached_and_no_other(
@@ -180,4 +181,41 @@ impl Handler for Refusing {
             Err(_) => Err(HandlerError::permanent("not now")),
         }
     }
+}
+
+async fn a_partition_that_stopped_at_a_corrupt_event_goes_on_when_it_is_mended_and_resumed(
+    database: Arc<Database>,
+) {
+    let store = database.open().await;
+    let head = append(&*store, 1, 5).await;
+    let mut outside = database.connect().await;
+    let set =
+        |metadata: &str| format!("UPDATE events SET metadata = '{metadata}' WHERE position = 3");
+    outside.execute(&set(r#"{"actor":1}"#)).await;
+    let (log, consumers) = (Arc::new(Log::default()), consumers(&store));
+    let delivery = Delivery::at_least_once(logging(&log));
+    let options = ConsumerOptions {
+        batch_size: 2,
+        ..one_partition()
+    };
+    consumers.start(options, delivery).await.unwrap();
+    let seen = &consumers;
+    until("the stop", || async move {
+        let partitions = seen.health().remove(0).partitions;
+        let is_failed = |state: &PartitionState| matches!(state, PartitionState::Failed { .. });
+        partitions.iter().any(|one| is_failed(&one.state))
+    })
+    .await;
+    assert_eq!(log.positions(), [1, 2].map(Position));
+
+    outside.execute(&set("{}")).await;
+    Subscriptions::new(Arc::clone(&store))
+        .resume(NAME)
+        .await
+        .unwrap();
+    until_all_at(&store, head).await;
+
+    assert_eq!(log.positions(), [1, 2, 3, 4, 5].map(Position));
+    // By the same holder, who had the partition all the time.
+    assert_eq!(status(&store).await.partitions[0].epoch, 1);
 }

@@ -25,6 +25,7 @@ contract!(
     a_statement_that_failed_and_was_hidden_is_the_handlers_failure,
     while_the_circuit_is_open_nothing_is_put_aside,
     a_partition_may_stop_instead,
+    a_partition_that_stopped_tries_again_when_it_is_resumed,
 );
 
 pub(super) async fn letters(store: &Arc<dyn EventStore>) -> Vec<DeadLetter> {
@@ -311,4 +312,53 @@ async fn a_partition_may_stop_instead(database: Arc<Database>) {
     consumers.shutdown(PATIENCE).await;
     let partition = status(&store).await.partitions.remove(0);
     assert_eq!((partition.position, partition.owner), (Position(1), None));
+}
+
+async fn a_partition_that_stopped_tries_again_when_it_is_resumed(database: Arc<Database>) {
+    let store = database.open().await;
+    append(&*store, 1, 3).await;
+    let (is_down, tried) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
+    let (log, consumers) = (Arc::new(Log::default()), consumers(&store));
+    let check = Check(Arc::clone(&log), {
+        let (is_down, tried) = (Arc::clone(&is_down), Arc::clone(&tried));
+        move |event: &RecordedEvent| {
+            if event.position.0 == 2 && is_down.load(Ordering::SeqCst) {
+                tried.fetch_add(1, Ordering::SeqCst);
+                return Err(HandlerError::retryable("no"));
+            }
+            Ok(())
+        }
+    });
+    let options = ConsumerOptions {
+        exhausted: Exhausted::Stop,
+        partitions: 1,
+        batch_size: 1,
+        ..patient()
+    };
+    let delivery = Delivery::at_least_once(check);
+    consumers.start(options, delivery).await.unwrap();
+    let (seen, tried) = (&consumers, &tried);
+    let stopped_after = async |attempts| {
+        until("the stop", || async move {
+            let partitions = seen.health().remove(0).partitions;
+            let is_failed = |state: &PartitionState| matches!(state, PartitionState::Failed { .. });
+            tried.load(Ordering::SeqCst) == attempts
+                && partitions.iter().any(|one| is_failed(&one.state))
+        })
+        .await;
+    };
+    stopped_after(3).await;
+    let subscriptions = Subscriptions::new(Arc::clone(&store));
+
+    // With as many attempts as before.
+    subscriptions.resume(NAME).await.unwrap();
+    stopped_after(6).await;
+    // And after a pause.
+    subscriptions.pause(NAME).await.unwrap();
+    is_down.store(false, Ordering::SeqCst);
+    subscriptions.resume(NAME).await.unwrap();
+    until_all_at(&store, Position(3)).await;
+
+    assert_eq!(log.positions(), [1, 2, 3].map(Position));
+    assert_eq!(letters(&store).await, []);
 }

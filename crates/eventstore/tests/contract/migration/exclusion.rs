@@ -16,6 +16,7 @@ contract!(
     two_runs_of_a_migration_exclude_each_other,
     a_run_that_was_overtaken_writes_nothing_twice_and_says_so,
     another_migration_of_other_streams_is_not_kept_waiting,
+    a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting,
 );
 
 /// A run that is held at an append.
@@ -114,4 +115,27 @@ async fn another_migration_of_other_streams_is_not_kept_waiting(database: Arc<Da
     assert_eq!(report.streams.migrated, 1, "{report:?}");
     let (elsewhere, failed) = (report.streams.closed_elsewhere, report.streams.failed);
     assert_eq!(elsewhere + failed, 1, "{report:?}");
+}
+
+async fn a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting(database: Arc<Database>) {
+    let store = database.open().await;
+    fill(&*store, &order("a"), &[1]).await;
+    fill(&*store, &order("b"), &[1]).await;
+    let (_first, running) = held(&store, RunnerOptions::default()).await;
+    // Without a word, as in a crash.
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    let folder = tempfile::TempDir::new().unwrap();
+    let refused = runner(&store).run(&Split::new(), folder.path()).await;
+    let error = refused.unwrap_err();
+    assert!(matches!(error, MigrationError::Leased { .. }), "{error}");
+
+    // As it is when the clock was an hour ahead. No test can set that of a server.
+    let mut outside = database.connect().await;
+    let ahead = "UPDATE event_migrations SET lease_until = lease_until + 3600000000";
+    outside.execute(ahead).await;
+    let report = run(&store, &Split::new()).await;
+
+    let done = (report.streams.already_migrated, report.streams.migrated);
+    assert_eq!(done, (1, 1), "{report:?}");
 }

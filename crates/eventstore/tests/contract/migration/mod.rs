@@ -3,6 +3,7 @@
 mod backup;
 mod exclusion;
 mod faults;
+mod late;
 mod refusals;
 mod samples;
 

@@ -172,3 +172,21 @@ pub(super) async fn assert_migrated(store: &dyn EventStore, id: &str) {
     assert_eq!(shapes(&copied), expected);
     assert_eq!(marker.target_version, copied.len() as u64);
 }
+
+/// As [`assert_migrated`], of a source that was perhaps closed more than once: the target has its events
+/// once and in order, and its last event closes it behind all others.
+pub(super) async fn assert_caught_up(store: &dyn EventStore, source: &StreamKey) {
+    let events = read(store, source).await;
+    let marker = events.last().and_then(StreamMigrated::of);
+    let marker = marker.expect("the source is not closed");
+    let (mut expected, mut last) = (Vec::new(), 0);
+    for event in events.iter().filter(|event| event.event_type == "Counted") {
+        let times = event.data.as_u64().unwrap();
+        expected.extend((0..times).map(|index| json!([event.stream_version, index])));
+        last = event.stream_version;
+    }
+    let copied = read(store, &Split::new().target(source)).await;
+    assert_eq!(shapes(&copied), expected, "of {source}");
+    assert_eq!(marker.source_version, last);
+    assert_eq!(marker.target_version, copied.len() as u64);
+}

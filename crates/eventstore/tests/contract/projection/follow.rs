@@ -6,6 +6,7 @@ use std::time::Duration;
 use eventstore::projection::{AtLeast, PartitionBy, ProjectionState, RunnerOptions};
 use eventstore::{Position, ProjectionError};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::database::{Database, PATIENCE, contract};
 use crate::projection::samples::{
@@ -21,6 +22,7 @@ contract!(
     an_event_that_cannot_be_read_stops_the_projection_before_it,
     of_two_runners_one_works_and_the_other_takes_over,
     a_checkpoint_beyond_the_head_is_an_error,
+    a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting,
 );
 
 async fn documents_are_what_the_events_make_of_them(database: Arc<Database>) {
@@ -247,6 +249,30 @@ async fn a_checkpoint_beyond_the_head_is_an_error(database: Arc<Database>) {
     .await;
     assert!(status.reason.unwrap().contains("ahead of the store"));
     projections.clear("sums").await.unwrap();
+    reach(&projections, "sums", last).await;
+    assert_sound(&store, &projections, &Sums::new()).await;
+}
+
+async fn a_lease_from_before_the_clock_was_set_back_keeps_nobody_waiting(database: Arc<Database>) {
+    let store = database.open().await;
+    let projections = projections(&store);
+    let last = fill(&store, 3).await;
+    let runner = projections.run(Arc::new(Sums::new()), &small()).unwrap();
+    reach(&projections, "sums", last).await;
+    runner.stop().await;
+    // Somebody died while the clock was an hour ahead. No test can set that of a server.
+    let hence = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+    let until = hence.unix_timestamp_nanos() / 1000;
+    let mut outside = database.connect().await;
+    outside
+        .execute(&format!(
+            "UPDATE projection_checkpoints SET owner = 'dead', lease_until = {until}"
+        ))
+        .await;
+
+    let _runner = projections.run(Arc::new(Sums::new()), &small()).unwrap();
+
+    let last = fill(&store, 3).await;
     reach(&projections, "sums", last).await;
     assert_sound(&store, &projections, &Sums::new()).await;
 }

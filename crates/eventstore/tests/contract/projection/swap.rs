@@ -18,6 +18,7 @@ contract!(
     a_reader_sees_the_old_or_the_new_build_and_never_a_mixture,
     a_full_refresh_mends_documents_that_somebody_changed,
     a_failed_projection_goes_on_with_a_higher_version,
+    a_build_that_cannot_go_on_is_a_failure_and_not_put_in,
 );
 
 async fn a_higher_version_is_built_beside_and_swapped(database: Arc<Database>) {
@@ -150,5 +151,47 @@ async fn a_failed_projection_goes_on_with_a_higher_version(database: Arc<Databas
         .run(Arc::new(Sums::version(2)), &small())
         .unwrap();
     until(&projections, "sums", |status| status.active.version == 2).await;
+    assert_sound(&store, &projections, &Sums::version(2)).await;
+}
+
+async fn a_build_that_cannot_go_on_is_a_failure_and_not_put_in(database: Arc<Database>) {
+    let store = database.open().await;
+    let projections = projections(&store);
+    let guilty = append(&store, vec![happened("acme", "1", &[1, -7])]).await;
+    let last = append(&store, vec![happened("acme", "1", &[2])]).await;
+    let _old = projections.run(Arc::new(Sums::new()), &small()).unwrap();
+    reach(&projections, "sums", last).await;
+    let refusing = Sums {
+        refused: Some(-7),
+        ..Sums::version(2)
+    };
+
+    let new = projections.run(Arc::new(refusing), &small()).unwrap();
+
+    let status = until(&projections, "sums", |status| {
+        status.state == ProjectionState::Failed
+    })
+    .await;
+    let reason = status.reason.unwrap();
+    for part in ["version 2", &format!("position {guilty}"), "-7 is refused"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    // The old documents answer, and go on.
+    assert_eq!(status.active.version, 1);
+    assert!(status.building.is_some());
+    let last = append(&store, vec![happened("acme", "1", &[3])]).await;
+    reach(&projections, "sums", last).await;
+    assert_sound(&store, &projections, &Sums::new()).await;
+
+    // Mended and told to try again, it is built to its end.
+    new.stop().await;
+    let _mended = projections
+        .run(Arc::new(Sums::version(2)), &small())
+        .unwrap();
+    assert_eq!(projections.retry("sums").await.unwrap(), 1);
+    until(&projections, "sums", |status| {
+        status.active.version == 2 && status.state == ProjectionState::Running
+    })
+    .await;
     assert_sound(&store, &projections, &Sums::version(2)).await;
 }
