@@ -49,7 +49,7 @@ enum Subscription {
     Show(Name),
     /// Have all replicas stop handling
     Pause(Name),
-    /// Have all replicas go on
+    /// Have all replicas go on, also where a partition has stopped
     Resume(Name),
 }
 
