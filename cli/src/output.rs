@@ -3,15 +3,22 @@
 
 use std::{
     cell::Cell,
-    io::IsTerminal as _,
+    io::{ErrorKind, IsTerminal as _, Write as _},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A line of the answer, on standard output.
+/// What a shell says of a program that SIGPIPE ended: 128 and the signal's number.
+const NOBODY_READS: i32 = 128 + 13;
+
+/// A line of the answer, on standard output. If nobody reads it any more, as behind `| head -1`, the program
+/// ends like others do.
 pub fn line(text: &str) {
-    println!("{text}");
+    let written = writeln!(std::io::stdout(), "{text}");
+    if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        std::process::exit(NOBODY_READS);
+    }
 }
 
 /// A line that ends the command badly, on standard error.
@@ -79,7 +86,7 @@ fn progress_line(done: u64, total: Option<u64>, remark: &str) -> String {
 /// Columns aligned under their headings, on standard output.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) {
     for row in aligned(headings, rows) {
-        println!("{row}");
+        line(&row);
     }
 }
 

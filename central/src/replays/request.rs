@@ -50,6 +50,7 @@ impl ReplayRequest {
 
     /// As the store is asked.
     pub(super) fn replay(&self) -> Result<Replay, ServiceError> {
+        self.without_nul()?;
         let replay = Replay {
             event_types: self.event_types.clone(),
             after: Position(self.after),
@@ -65,6 +66,21 @@ impl ReplayRequest {
             return Err(invalid("purpose", message));
         }
         Ok(replay)
+    }
+
+    /// No name has a NUL character, and PostgreSQL cannot be asked for one.
+    fn without_nul(&self) -> Result<(), ServiceError> {
+        let named = |name, text: &String| (name, text.contains('\0'));
+        let types = self
+            .event_types
+            .iter()
+            .map(|text| named("event_types", text));
+        let tenant = self.tenant.iter().map(|text| named("tenant", text));
+        let stream = self.stream.iter().map(|text| named("stream", text));
+        match types.chain(tenant).chain(stream).find(|(_, has)| *has) {
+            Some((name, _)) => Err(invalid(name, "give it without NUL characters")),
+            None => Ok(()),
+        }
     }
 
     /// Whose chain is verified.
@@ -146,6 +162,20 @@ mod tests {
             body[name] = value;
             assert!(refused(body).starts_with("purpose: "), "{name}");
         }
+    }
+
+    #[test]
+    fn names_have_no_nul_characters() {
+        for (name, value) in [
+            ("tenant", json!("a\0")),
+            ("event_types", json!(["RoleDeclared", "\0"])),
+        ] {
+            let mut body = json!({ "purpose": "count" });
+            body[name] = value;
+            assert!(refused(body).starts_with(&format!("{name}: ")), "{name}");
+        }
+        let body = json!({ "purpose": "count", "tenant": "acme", "stream": "role/\0" });
+        assert!(refused(body).starts_with("stream: "));
     }
 
     #[test]

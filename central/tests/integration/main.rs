@@ -23,6 +23,7 @@ mod exchange;
 mod kill;
 mod kubernetes;
 mod limits;
+mod names;
 mod outage;
 mod provisioning;
 mod replay_limits;

@@ -81,9 +81,9 @@ enum DeadLetters {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Hand events to their handlers again: one by its id, or all that fit
+    /// Hand events to their handlers again: one by its id, or all of a subscription or tenant
     Replay(Chosen),
-    /// Give events up for good: one by its id, or all that fit
+    /// Give events up for good: one by its id, or all of a subscription or tenant
     Drop(Chosen),
 }
 
@@ -191,8 +191,12 @@ enum Round {
     Next(Option<String>),
 }
 
-/// Whether all is known that came of it; letters that are still being handled may fail again.
+/// Whether all came to a good end; letters that are still being handled may fail again.
 fn known(answer: &Value) -> Result<(), Error> {
+    if let Some(failed) = answer["failed"].as_u64().filter(|failed| *failed > 0) {
+        let what = format!("{failed} failed again; `signet dead-letters list` says why");
+        return Err(Error::Unfinished(what));
+    }
     let ids = match &answer["replaying"] {
         Value::String(id) => vec![id.as_str()],
         Value::Array(ids) => ids.iter().filter_map(Value::as_str).collect(),

@@ -96,20 +96,26 @@ struct Tenant {
     tenant: String,
 }
 
+impl Tenant {
+    fn path(&self, what: &str) -> String {
+        format!("/api/v1/tenants/{}/{what}", path::segment(&self.tenant))
+    }
+}
+
 impl What {
     fn path(&self) -> String {
         match self {
             Self::Tenants => "/api/v1/tenants".to_owned(),
-            Self::Roles(Tenant { tenant }) => format!("/api/v1/tenants/{tenant}/roles"),
-            Self::Generators(Tenant { tenant }) => format!("/api/v1/tenants/{tenant}/generators"),
-            Self::Keys(Tenant { tenant }) => format!("/api/v1/tenants/{tenant}/keys"),
+            Self::Roles(tenant) => tenant.path("roles"),
+            Self::Generators(tenant) => tenant.path("generators"),
+            Self::Keys(tenant) => tenant.path("keys"),
             Self::Events {
                 tenant,
                 after,
                 limit,
             } => {
-                let tenant = &tenant.tenant;
-                format!("/api/v1/tenants/{tenant}/events?after={after}&limit={limit}")
+                let path = tenant.path("events");
+                format!("{path}?after={after}&limit={limit}")
             }
         }
     }

@@ -17,8 +17,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -99,6 +99,11 @@ impl Default for ChainEnd {
     }
 }
 
+const INTRODUCTION: &[u8] = b"eventstore event 1\0";
+
+/// What is hashed of every event, but for its texts.
+const FIXED_BYTES: usize = INTRODUCTION.len() + 32 + 5 * 8 + 16;
+
 /// What is hashed of an event, beside the hash before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sealed<'a> {
@@ -117,20 +122,6 @@ pub(crate) struct Sealed<'a> {
 impl Sealed<'_> {
     /// The hash of this event behind `previous`.
     pub(crate) fn hash(&self, previous: Hash) -> Hash {
-        let mut digest = Sha256::new();
-        digest.update(b"eventstore event 1\0");
-        digest.update(previous.0);
-        let numbers = [
-            self.tenant_sequence,
-            self.position,
-            self.stream_version,
-            u64::from(self.schema_version),
-        ];
-        for number in numbers {
-            digest.update(number.to_be_bytes());
-        }
-        digest.update(microseconds(self.recorded_at).to_be_bytes());
-        digest.update(self.id.as_bytes());
         let texts = [
             &self.stream.tenant,
             &self.stream.stream_type,
@@ -139,11 +130,28 @@ impl Sealed<'_> {
             self.data,
             self.metadata,
         ];
-        for text in texts {
-            digest.update((text.len() as u64).to_be_bytes());
-            digest.update(text);
+        let length = texts.iter().map(|text| 8 + text.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + length);
+        bytes.extend(INTRODUCTION);
+        bytes.extend(previous.0);
+        let numbers = [
+            self.tenant_sequence,
+            self.position,
+            self.stream_version,
+            u64::from(self.schema_version),
+        ];
+        for number in numbers {
+            bytes.extend(number.to_be_bytes());
         }
-        Hash(digest.finalize().into())
+        bytes.extend(microseconds(self.recorded_at).to_be_bytes());
+        bytes.extend(self.id.as_bytes());
+        for text in texts {
+            bytes.extend((text.len() as u64).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        }
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+        Hash(hash)
     }
 }
 

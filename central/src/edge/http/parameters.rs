@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
@@ -20,6 +20,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        if let Some(name) = parts.uri.query().and_then(with_nul) {
+            return Err(nul(name).into_response());
+        }
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
             Err(error) => Err(refused("query", &error.body_text()).into_response()),
@@ -41,6 +44,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                let message = "send it with the header Content-Type: application/json";
+                Err(invalid("body", message).into_response())
+            }
             Err(error) => Err(refused("body", &error.body_text()).into_response()),
         }
     }
@@ -53,6 +60,20 @@ pub(super) fn invalid(
 ) -> ServiceError {
     let (name, message) = (name.into(), message.into());
     ServiceError::InvalidArgument { name, message }
+}
+
+/// That something is named by a NUL character, which no name has and PostgreSQL cannot be asked for.
+pub(super) fn nul(name: &str) -> ServiceError {
+    let name = if is_name(name) { name } else { "query" };
+    invalid(name.to_owned(), "give it without NUL characters")
+}
+
+/// The first parameter of a query that has one.
+fn with_nul(query: &str) -> Option<&str> {
+    let parameter = query
+        .split('&')
+        .find(|parameter| parameter.contains("%00"))?;
+    parameter.split('=').next()
 }
 
 /// What a query or body is refused for, by the name of its part: axum and serde say
@@ -108,7 +129,7 @@ pub(super) fn number(name: &'static str, text: &str) -> Result<u64, ServiceError
 mod tests {
     use time::macros::datetime;
 
-    use super::{moment, page_length, refused};
+    use super::{moment, nul, page_length, refused, with_nul};
 
     #[test]
     fn a_time_may_have_an_offset_whose_plus_was_not_encoded() {
@@ -134,6 +155,14 @@ mod tests {
             let error = refused("query", &format!("Failed to read: {why}"));
             assert_eq!(error.details().unwrap()["parameter"], name, "{why}");
         }
+    }
+
+    #[test]
+    fn a_parameter_with_a_nul_character_is_named() {
+        assert_eq!(with_nul("limit=3&tenant=a%00b"), Some("tenant"));
+        assert_eq!(with_nul("tenant=a%2500b"), None);
+        assert!(nul("tenant").to_string().starts_with("tenant: "));
+        assert!(nul("%00").to_string().starts_with("query: "));
     }
 
     #[test]
