@@ -63,7 +63,7 @@ pub(super) fn invalid(
 }
 
 /// That something is named by a NUL character, which no name has and PostgreSQL cannot be asked for.
-pub(super) fn nul(name: &str) -> ServiceError {
+fn nul(name: &str) -> ServiceError {
     let name = if is_name(name) { name } else { "query" };
     invalid(name.to_owned(), "give it without NUL characters")
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
-use super::parameters::nul;
 use crate::{edge::Application, error::ServiceError};
 
 /// The parts of a path that change, so that one handler serves `/api/v1/replays/{id}` and
@@ -44,11 +43,12 @@ impl FromRequestParts<Arc<Application>> for Place {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         );
-        if let Some((name, _)) = place.0.iter().find(|(_, value)| value.contains('\0')) {
-            return Err(nul(name));
-        }
         if let Some(tenant) = place.tenant() {
             application.existing(tenant)?;
+        }
+        // No name has such a character, and PostgreSQL cannot be asked for one.
+        if let Some((_, value)) = place.0.iter().find(|(_, value)| value.contains('\0')) {
+            return Err(ServiceError::missing("thing called", value));
         }
         Ok(place)
     }
