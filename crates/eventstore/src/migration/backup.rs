@@ -1,6 +1,7 @@
 //! The back-up of a run: one JSON object per line and event, beside it a manifest with the SHA-256 of it
 //! all. Both are on disk, and were read back, before the run appends anything.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -193,9 +194,10 @@ impl Writer {
             .map_err(at(&folder))?;
         let seconds = created_at.unix_timestamp();
         let stem = format!("{migration}-{run:04}-{seconds}");
+        let (stem, lines) = create_lines(&folder, &stem).await?;
         let file = format!("{stem}.jsonl");
         let path = folder.join(&file);
-        let writer = BufWriter::new(create(&path).await?);
+        let writer = BufWriter::new(lines);
         let back_up = BackUp {
             format: FORMAT,
             store,
@@ -254,11 +256,31 @@ impl Writer {
     }
 }
 
-/// A new file, which nobody else may read: events may hold what is not for everybody.
+/// The file of the lines, by a name of its own: runs of two stores may have the same number and begin in
+/// the same second.
+async fn create_lines(folder: &Path, stem: &str) -> Result<(String, File), MigrationError> {
+    let (mut name, mut number) = (stem.to_owned(), 1);
+    loop {
+        let path = folder.join(format!("{name}.jsonl"));
+        match create_new(&path).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                number += 1;
+                name = format!("{stem}-{number}");
+            }
+            created => return Ok((name, created.map_err(at(&path))?)),
+        }
+    }
+}
+
 async fn create(path: &Path) -> Result<File, MigrationError> {
+    create_new(path).await.map_err(at(path))
+}
+
+/// A new file, which nobody else may read: events may hold what is not for everybody.
+async fn create_new(path: &Path) -> Result<File, std::io::Error> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     options.mode(0o600);
-    options.open(path).await.map_err(at(path))
+    options.open(path).await
 }

@@ -3,15 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use eventstore::migration::{BackUp, RestoreReport, restore, verify};
+use eventstore::migration::{
+    BackUp, MigrationRunner, RestoreReport, RunnerOptions, restore, verify,
+};
 use eventstore::{Append, EventStore, ExpectedVersion, NewEvent, RecordedEvent, StreamKey};
 
-use super::samples::{Split, assert_migrated, fill, order, read, runner};
+use super::samples::{Split, assert_migrated, fill, order, read, registry, runner};
+use time::macros::datetime;
+
 use crate::database::{Database, contract};
 use crate::samples::all;
 
 contract!(
     a_back_up_brings_the_streams_back_into_an_empty_store,
+    back_ups_of_two_stores_in_one_second_have_their_own_files,
     a_back_up_can_be_restored_beside_the_streams,
     a_restore_goes_on_where_it_broke_off_and_refuses_foreign_events,
     a_damaged_back_up_is_refused,
@@ -69,6 +74,25 @@ async fn a_back_up_brings_the_streams_back_into_an_empty_store(database: Arc<Dat
         .await
         .unwrap();
     assert_migrated(&*empty, "a").await;
+}
+
+async fn back_ups_of_two_stores_in_one_second_have_their_own_files(database: Arc<Database>) {
+    let other = Database::sqlite();
+    let folder = tempfile::TempDir::new().unwrap();
+    for store in [database.open().await, other.open().await] {
+        fill(&*store, &order("a"), &[1; 3]).await;
+        let options = RunnerOptions {
+            clock: || datetime!(2026-11-21 12:00 UTC),
+            ..RunnerOptions::default()
+        };
+        let runner = MigrationRunner::new(store.clone(), registry(), options);
+
+        let report = runner.run(&Split::new(), folder.path()).await.unwrap();
+
+        let back_up = report.back_up.unwrap();
+        assert_eq!(back_up.store, store.id());
+        assert_eq!(verify(&back_up.manifest).await.unwrap(), back_up);
+    }
 }
 
 async fn a_back_up_can_be_restored_beside_the_streams(database: Arc<Database>) {
