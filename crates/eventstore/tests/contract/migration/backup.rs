@@ -7,10 +7,9 @@ use eventstore::migration::{
     BackUp, MigrationRunner, RestoreReport, RunnerOptions, restore, verify,
 };
 use eventstore::{Append, EventStore, ExpectedVersion, NewEvent, RecordedEvent, StreamKey};
-
-use super::samples::{Split, assert_migrated, fill, order, read, registry, runner};
 use time::macros::datetime;
 
+use super::samples::{Split, assert_migrated, fill, order, read, registry, runner};
 use crate::database::{Database, contract};
 use crate::samples::all;
 
