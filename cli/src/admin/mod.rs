@@ -7,6 +7,8 @@ mod path;
 pub mod projections;
 pub mod records;
 pub mod replay;
+#[cfg(test)]
+mod scripted;
 mod table;
 
 use std::path::PathBuf;

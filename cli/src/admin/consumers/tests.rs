@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Filter, Map, Method, Round, Value, add, call, known, replay_all, told};
 use crate::{
     Cli, Command,
-    admin::{Connection, client::Client, table::Format},
+    admin::{client::Client, scripted, table::Format},
 };
 
 fn asked(line: &str) -> Result<(Method, String), clap::Error> {
@@ -77,18 +77,7 @@ async fn answering(rounds: Value) -> (Client, tempfile::NamedTempFile) {
         axum::Json(rounds[after.map_or("first", |(_, after)| after)].clone())
     };
     let router = axum::Router::new().fallback(answer);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    // Another test may have installed it.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    let client = Client::new(&Connection {
-        server,
-        token_file: Some(secret.path().to_owned()),
-        ca_file: None,
-    });
-    (client.unwrap(), secret)
+    scripted::central(router).await
 }
 
 const ALL: Filter = Filter {

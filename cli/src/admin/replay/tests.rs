@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Options, What, follow_until, pace, shown, verdict};
 use crate::{
     Cli, Command,
-    admin::{Connection, client::Client, table::Format},
+    admin::{client::Client, scripted, table::Format},
 };
 
 fn parsed(line: &str) -> Result<Options, clap::Error> {
@@ -113,22 +113,11 @@ fn what_was_not_verified_to_its_end_is_not_sound() {
 async fn endless() -> (Client, tempfile::NamedTempFile) {
     let running = json!({ "id": "7", "purpose": "verify", "state": "running", "read": 3 });
     let router = axum::Router::new().fallback(async move || axum::Json(running));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    let client = Client::new(&Connection {
-        server,
-        token_file: Some(secret.path().to_owned()),
-        ca_file: None,
-    });
-    (client.unwrap(), secret)
+    scripted::central(router).await
 }
 
 #[tokio::test]
 async fn who_does_not_wait_for_the_outcome_is_not_told_that_all_is_well() {
-    // Another test may have installed it.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let (client, _secret) = endless().await;
 
     let outcome = follow_until(&client, "7", Format::Table, async {}).await;
