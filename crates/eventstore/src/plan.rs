@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::chain::ChainEnd;
 use crate::error::AppendError;
 use crate::event::{Appended, Position, StreamKey, StreamVersion};
 use crate::request::{Event, Request, Write};
@@ -20,6 +21,17 @@ pub(crate) struct Stored {
     pub(crate) event_type: String,
     pub(crate) schema_version: u32,
     pub(crate) data: String,
+}
+
+/// What the database knows of the streams, ids and tenants of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Streams that have events, and their versions.
+    pub(crate) versions: HashMap<StreamKey, u64>,
+    /// Events of the group whose ids are in use.
+    pub(crate) events: HashMap<Uuid, Stored>,
+    /// Tenants that have events, and the ends of their chains.
+    pub(crate) chain_ends: HashMap<String, ChainEnd>,
 }
 
 /// What becomes of one request.

@@ -4,7 +4,7 @@
 //! previous holder of the lane committed. One statement and not four, for each is a trip over the
 //! network while everybody else waits for the lane.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::backend::LANE;
 use crate::chain::{ChainEnd, Hash};
 use crate::event::StreamKey;
-use crate::plan::{self, Stored};
+use crate::plan::{self, Known, Stored};
 use crate::request::Request;
 
 /// Kinds of rows: the first column.
@@ -50,26 +50,21 @@ pub(super) const STATEMENT: &str = "\
       SELECT tenant_sequence, hash FROM events WHERE events.tenant = wanted.tenant \
       ORDER BY position DESC LIMIT 1) AS latest";
 
-/// What is known about the streams, ids and tenants of a group.
+/// The lane, and what is known about a group.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct Found {
     /// Last position, with the ones taken for the group.
     pub(super) head: u64,
     /// Time to record.
     pub(super) recorded_at: Option<OffsetDateTime>,
-    /// Streams that have events, and their versions.
-    pub(super) versions: HashMap<StreamKey, u64>,
-    /// Events of the group whose ids are in use.
-    pub(super) events: HashMap<Uuid, Stored>,
-    /// Tenants that have events, and the ends of their chains.
-    pub(super) chain_ends: HashMap<String, ChainEnd>,
+    pub(super) known: Known,
 }
 
 /// Asks for everything about a group. The lane must be held.
 pub(super) async fn lookup(
     connection: &mut PgConnection,
     requests: &[Request],
-) -> Result<Known, sqlx::Error> {
+) -> Result<Found, sqlx::Error> {
     let streams = plan::streams(requests);
     let part = |part: fn(&StreamKey) -> &str| streams.iter().map(|key| part(key)).collect();
     let tenants: Vec<&str> = part(|key| &key.tenant);
@@ -87,27 +82,30 @@ pub(super) async fn lookup(
         .bind(&chains)
         .fetch_all(connection)
         .await?;
-    let mut known = Known::default();
+    let mut found = Found::default();
     for row in &rows {
         let number = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
         match row.try_get::<i64, _>(0)? {
             THE_LANE => {
-                known.head = number(1)?;
-                known.recorded_at = row.try_get(11)?;
+                found.head = number(1)?;
+                found.recorded_at = row.try_get(11)?;
             }
             VERSION => {
                 let stream = streams[index(number(1)?)].clone();
-                known.versions.insert(stream, number(2)?);
+                found.known.versions.insert(stream, number(2)?);
             }
             KNOWN_EVENT => {
-                known.events.insert(row.try_get(4)?, stored(row)?);
+                found.known.events.insert(row.try_get(4)?, stored(row)?);
             }
             CHAIN_END => {
                 let hash = Hash::try_from(row.try_get::<&[u8], _>(10)?)
                     .map_err(|error| sqlx::Error::Decode(error.into()))?;
                 let sequence = number(2)?;
                 let tenant = chains[index(number(1)?)].to_owned();
-                known.chain_ends.insert(tenant, ChainEnd { sequence, hash });
+                found
+                    .known
+                    .chain_ends
+                    .insert(tenant, ChainEnd { sequence, hash });
             }
             kind => {
                 let message = format!("a row of the unknown kind {kind}");
@@ -115,7 +113,7 @@ pub(super) async fn lookup(
             }
         }
     }
-    Ok(known)
+    Ok(found)
 }
 
 /// SQL counts from one.

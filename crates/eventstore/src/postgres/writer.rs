@@ -149,9 +149,10 @@ async fn transact(
     let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
     let mut transaction = statements::take_lane(connection, offered, now).await?;
     *stage = Stage::Preparing;
-    let known = lookup(&mut transaction, requests).await?;
-    let recorded_at = known.recorded_at.ok_or(sqlx::Error::RowNotFound)?;
-    let head = known.head.saturating_sub(offered);
+    let found = lookup(&mut transaction, requests).await?;
+    let known = found.known;
+    let recorded_at = found.recorded_at.ok_or(sqlx::Error::RowNotFound)?;
+    let head = found.head.saturating_sub(offered);
     let plan = plan(head, &known.versions, &known.events, requests);
     let Some(last) = plan.rows.last() else {
         if plan.repeats() {
@@ -165,7 +166,7 @@ async fn transact(
         }
         return Ok(Committed::from_plan(plan));
     };
-    if last.position != known.head {
+    if last.position != found.head {
         statements::set_head(&mut transaction, last.position).await?;
     }
     let links = chain::link(&plan.rows, known.chain_ends, recorded_at);

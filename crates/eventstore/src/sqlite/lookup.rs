@@ -1,7 +1,7 @@
 //! What the database knows that a group is decided by, asked in one statement of one row: each row, and each
 //! statement, wakes the task that waits for it and costs more than many look-ups.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use super::memory::Memory;
 use crate::backend::to_i64;
 use crate::chain::{ChainEnd, Hash};
 use crate::event::StreamKey;
-use crate::plan::{self, Stored};
+use crate::plan::{self, Known, Stored};
 use crate::request::Request;
 
 /// The hash of the event at position `?1`; versions of the streams and ends of the chains of the tenants of JSON
@@ -41,17 +41,6 @@ const KNOWN: &str = "\
     SELECT event_id, position, tenant, stream_type, stream_id, stream_version, event_type, \
       schema_version, data \
     FROM events WHERE event_id IN (SELECT value FROM json_each(?1))";
-
-/// What is known about the streams, ids and tenants of a group.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Streams that have events, and their versions.
-    pub(super) versions: HashMap<StreamKey, u64>,
-    /// Events of the group whose ids are in use.
-    pub(super) events: HashMap<Uuid, Stored>,
-    /// Tenants that have events, and the ends of their chains.
-    pub(super) chain_ends: HashMap<String, ChainEnd>,
-}
 
 /// Finds out everything about a group that comes behind position `head`. What is remembered is not asked,
 /// but for whether it is still true.

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::lookup::Known;
 use crate::chain::{ChainEnd, Hash};
 use crate::event::StreamKey;
-use crate::plan::Row;
+use crate::plan::{Known, Row};
 
 /// Most streams that are remembered, about 10 MB of them.
 const MOST_STREAMS: usize = 1 << 16;

@@ -8,12 +8,12 @@ use sqlx::sqlite::SqliteConnection;
 use time::OffsetDateTime;
 
 use super::insertion::insert;
-use super::lookup::{Known, lookup};
+use super::lookup::lookup;
 use super::memory::Memory;
 use crate::backend::{CommitFailure, Committed, LANE, Writer, to_i64};
 use crate::chain::{self, ChainEnd, microseconds};
 use crate::database::{Database, Session, from_microseconds};
-use crate::plan::{Plan, plan};
+use crate::plan::{Known, Plan, plan};
 use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
 use crate::snapshot;
