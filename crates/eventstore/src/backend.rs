@@ -50,6 +50,18 @@ impl Committed {
             head,
         }
     }
+
+    /// The same, found by an attempt after one of unknown outcome that began at `head`. What is stored
+    /// behind that is no news to the store, but to the caller.
+    pub(crate) fn found_behind(mut self, head: Position) -> Self {
+        for appended in self.answers.iter_mut().flatten() {
+            if appended.already_stored && appended.first > head {
+                appended.already_stored = false;
+                self.head = self.head.max(Some(appended.last));
+            }
+        }
+        self
+    }
 }
 
 /// A group that is not through, as a whole.
@@ -62,7 +74,7 @@ pub(crate) enum CommitFailure {
     Interrupted { message: String },
     /// The group was not stored, and will not be for the moment.
     Unavailable { message: String },
-    /// The commit was sent and its answer did not come: stored or not, nobody knows.
+    /// The commit was sent and its answer did not come: stored or not, the next attempt finds out.
     Unknown { message: String },
 }
 

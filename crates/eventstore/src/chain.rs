@@ -170,8 +170,12 @@ pub(crate) fn link(
 ) -> Vec<ChainEnd> {
     rows.iter()
         .map(|row| {
-            let before = ends.get(&row.stream.tenant).copied().unwrap_or_default();
-            let sequence = before.sequence + 1;
+            // Most often there is one already, which needs no name of its own.
+            let end = match ends.get_mut(&row.stream.tenant) {
+                Some(end) => end,
+                None => ends.entry(row.stream.tenant.clone()).or_default(),
+            };
+            let sequence = end.sequence + 1;
             let sealed = Sealed {
                 tenant_sequence: sequence,
                 position: row.position,
@@ -184,10 +188,9 @@ pub(crate) fn link(
                 data: &row.event.data,
                 metadata: &row.event.metadata,
             };
-            let hash = sealed.hash(before.hash);
-            let end = ChainEnd { sequence, hash };
-            ends.insert(row.stream.tenant.clone(), end);
-            end
+            let hash = sealed.hash(end.hash);
+            *end = ChainEnd { sequence, hash };
+            *end
         })
         .collect()
 }

@@ -108,14 +108,29 @@ impl<W: Writer> Lane<W> {
         }
     }
 
+    /// Commits a group, again after a failure that may pass.
+    ///
+    /// Whether a commit is through whose answer did not come, the next attempt finds out: it waits for
+    /// the lane behind the one before, and sees then which of its events are stored. If it comes to
+    /// nothing the callers are told that nobody knows.
     async fn attempt(&mut self, requests: &[Request]) -> Result<Committed, CommitFailure> {
+        let before = self.head.known();
         let mut attempts = 1;
+        let mut unknown = None;
         loop {
             match self.writer.commit(requests, (self.clock)()).await {
                 Err(CommitFailure::Interrupted { message }) if attempts < ATTEMPTS => {
                     tracing::debug!(%message, "a group was interrupted, trying again");
                     attempts += 1;
                 }
+                Err(CommitFailure::Unknown { message }) if unknown.is_none() => {
+                    tracing::debug!(%message, "the outcome of a commit is unknown, finding out");
+                    unknown = Some(message);
+                }
+                Err(
+                    CommitFailure::Interrupted { message } | CommitFailure::Unavailable { message },
+                ) if unknown.is_some() => return Err(CommitFailure::Unknown { message }),
+                Ok(committed) if unknown.is_some() => return Ok(committed.found_behind(before)),
                 outcome => return outcome,
             }
         }

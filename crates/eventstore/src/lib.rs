@@ -58,6 +58,7 @@ mod head;
 mod identity;
 pub mod integrity;
 mod lane;
+mod memory;
 pub mod migration;
 mod open;
 mod options;

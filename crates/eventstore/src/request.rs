@@ -1,6 +1,7 @@
 //! An append that passed every check that needs no database, with its JSON written out.
 
 use std::collections::HashSet;
+use std::fmt::Arguments;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -67,18 +68,18 @@ impl Request {
         let mut streams = HashSet::new();
         let (mut events, mut bytes) = (0, 0);
         for (index, write) in writes.into_iter().enumerate() {
-            let at = format!("writes[{index}]");
             if !streams.insert(write.stream.clone()) {
                 let message = "the stream is written twice; put its events into one write";
-                return Err(invalid(format!("{at}.stream"), message));
+                return Err(invalid(format!("writes[{index}].stream"), message));
             }
-            let write = check_write(&at, write, max_event_bytes, &mut ids)?;
+            let at = format_args!("writes[{index}]");
+            let write = check_write(at, write, max_event_bytes, &mut ids)?;
             events += write.events.len();
             bytes += write.events.iter().map(Event::bytes).sum::<usize>();
             checked.push(write);
         }
         for (index, snapshot) in snapshots.iter().enumerate() {
-            check_snapshot(&format!("snapshots[{index}]"), snapshot, &checked)?;
+            check_snapshot(format_args!("snapshots[{index}]"), snapshot, &checked)?;
             bytes += snapshot.data.len();
         }
         if events > MAX_EVENTS || bytes > MAX_BYTES {
@@ -111,7 +112,7 @@ impl Event {
 }
 
 fn check_write(
-    at: &str,
+    at: Arguments<'_>,
     write: StreamWrite,
     max_event_bytes: usize,
     ids: &mut HashSet<Uuid>,
@@ -122,23 +123,23 @@ fn check_write(
         events,
     } = write;
     check_name(
-        &format!("{at}.stream.tenant"),
+        format_args!("{at}.stream.tenant"),
         &stream.tenant,
         MAX_NAME_BYTES,
     )?;
     check_name(
-        &format!("{at}.stream.stream_type"),
+        format_args!("{at}.stream.stream_type"),
         &stream.stream_type,
         MAX_NAME_BYTES,
     )?;
     check_name(
-        &format!("{at}.stream.stream_id"),
+        format_args!("{at}.stream.stream_id"),
         &stream.stream_id,
         MAX_STREAM_ID_BYTES,
     )?;
     if events.is_empty() {
         return Err(invalid(
-            format!("{at}.events"),
+            format_args!("{at}.events"),
             "a write needs at least one event",
         ));
     }
@@ -146,12 +147,12 @@ fn check_write(
         .into_iter()
         .enumerate()
         .map(|(index, event)| {
-            let at = format!("{at}.events[{index}]");
+            let at = format_args!("{at}.events[{index}]");
             if !ids.insert(event.id) {
                 let message = format!("the id {} is used twice in one append", event.id);
-                return Err(invalid(format!("{at}.id"), message));
+                return Err(invalid(format_args!("{at}.id"), message));
             }
-            check_event(&at, event, max_event_bytes)
+            check_event(at, event, max_event_bytes)
         })
         .collect::<Result<_, _>>()?;
     Ok(Write {
@@ -163,17 +164,21 @@ fn check_write(
 
 /// A snapshot has to be the state after a write whose version is known beforehand.
 fn check_snapshot(
-    at: &str,
+    at: Arguments<'_>,
     snapshot: &SnapshotRecord,
     writes: &[Write],
 ) -> Result<(), AppendError> {
     let Some(write) = writes.iter().find(|write| write.stream == snapshot.stream) else {
         let message = "its stream is not written by this append";
-        return Err(invalid(format!("{at}.stream"), message));
+        return Err(invalid(format_args!("{at}.stream"), message));
     };
-    check_name(&format!("{at}.format"), &snapshot.format, MAX_NAME_BYTES)?;
+    check_name(
+        format_args!("{at}.format"),
+        &snapshot.format,
+        MAX_NAME_BYTES,
+    )?;
     if let Some(key_id) = &snapshot.key_id {
-        check_name(&format!("{at}.key_id"), key_id, MAX_KEY_ID_BYTES)?;
+        check_name(format_args!("{at}.key_id"), key_id, MAX_KEY_ID_BYTES)?;
     }
     let before = match write.expected {
         ExpectedVersion::NoStream => 0,
@@ -189,12 +194,16 @@ fn check_snapshot(
             "stands for version {}, the stream has version {after} after the write",
             snapshot.stream_version
         );
-        return Err(invalid(format!("{at}.stream_version"), message));
+        return Err(invalid(format_args!("{at}.stream_version"), message));
     }
     Ok(())
 }
 
-fn check_event(at: &str, event: NewEvent, max_event_bytes: usize) -> Result<Event, AppendError> {
+fn check_event(
+    at: Arguments<'_>,
+    event: NewEvent,
+    max_event_bytes: usize,
+) -> Result<Event, AppendError> {
     let NewEvent {
         id,
         event_type,
@@ -204,15 +213,15 @@ fn check_event(at: &str, event: NewEvent, max_event_bytes: usize) -> Result<Even
     } = event;
     if id.is_nil() {
         return Err(invalid(
-            format!("{at}.id"),
+            format_args!("{at}.id"),
             "the nil UUID is no id; use a new UUID",
         ));
     }
-    check_name(&format!("{at}.event_type"), &event_type, MAX_NAME_BYTES)?;
-    check_json(&format!("{at}.data"), &data, 0)?;
+    check_name(format_args!("{at}.event_type"), &event_type, MAX_NAME_BYTES)?;
+    check_json(format_args!("{at}.data"), &data, 0)?;
     let texts = [&metadata.actor, &metadata.source_ip, &metadata.trace_id];
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
-        return Err(invalid(format!("{at}.metadata"), NUL));
+        return Err(invalid(format_args!("{at}.metadata"), NUL));
     }
     let unwritable = |error: serde_json::Error| invalid(at, error.to_string());
     let data = serde_json::to_string(&data).map_err(unwritable)?;
@@ -237,7 +246,7 @@ fn check_event(at: &str, event: NewEvent, max_event_bytes: usize) -> Result<Even
 
 const NUL: &str = "must not hold NUL characters, the database cannot store them";
 
-fn check_name(at: &str, name: &str, max_bytes: usize) -> Result<(), AppendError> {
+fn check_name(at: Arguments<'_>, name: &str, max_bytes: usize) -> Result<(), AppendError> {
     if name.is_empty() {
         return Err(invalid(at, "must not be empty"));
     }
@@ -251,7 +260,7 @@ fn check_name(at: &str, name: &str, max_bytes: usize) -> Result<(), AppendError>
     Ok(())
 }
 
-fn check_json(at: &str, value: &Value, depth: usize) -> Result<(), AppendError> {
+fn check_json(at: Arguments<'_>, value: &Value, depth: usize) -> Result<(), AppendError> {
     if depth > MAX_DEPTH {
         return Err(invalid(
             at,
@@ -273,9 +282,9 @@ fn check_json(at: &str, value: &Value, depth: usize) -> Result<(), AppendError> 
     }
 }
 
-fn invalid(field: impl Into<String>, message: impl Into<String>) -> AppendError {
+fn invalid(field: impl ToString, message: impl Into<String>) -> AppendError {
     AppendError::Invalid {
-        field: field.into(),
+        field: field.to_string(),
         message: message.into(),
     }
 }

@@ -21,6 +21,8 @@ use crate::request::Request;
 struct Scripted {
     failures: Arc<Mutex<VecDeque<CommitFailure>>>,
     groups: Arc<Mutex<Vec<usize>>>,
+    /// What it says of everything.
+    already_stored: bool,
 }
 
 #[async_trait]
@@ -33,10 +35,16 @@ impl Writer for Scripted {
         self.groups.lock().unwrap().push(requests.len());
         match self.failures.lock().unwrap().pop_front() {
             Some(failure) => Err(failure),
-            None => Ok(Committed {
-                answers: requests.iter().map(|_| Ok(stored())).collect(),
-                head: Some(Position(1)),
-            }),
+            None => {
+                let answer = Appended {
+                    already_stored: self.already_stored,
+                    ..stored()
+                };
+                Ok(Committed {
+                    answers: requests.iter().map(|_| Ok(answer.clone())).collect(),
+                    head: Some(Position(1)),
+                })
+            }
         }
     }
 
@@ -73,14 +81,23 @@ async fn run(writer: &Scripted, batch_max: usize, queued: Vec<Pending>) {
         queue.try_send(pending).unwrap();
     }
     drop(queue);
-    let lane = Lane {
-        writer: writer.clone(),
-        queue: receiver,
-        batch_max,
-        head: Head::new(Position::START),
-        clock: || OffsetDateTime::UNIX_EPOCH,
-    };
+    let lane = lane(writer, receiver, batch_max, Head::new(Position::START));
     lane.run(CancellationToken::new()).await;
+}
+
+fn lane(
+    writer: &Scripted,
+    queue: mpsc::Receiver<Pending>,
+    batch_max: usize,
+    head: Head,
+) -> Lane<Scripted> {
+    Lane {
+        writer: writer.clone(),
+        queue,
+        batch_max,
+        head,
+        clock: || OffsetDateTime::UNIX_EPOCH,
+    }
 }
 
 fn scripted(failures: impl IntoIterator<Item = CommitFailure>) -> Scripted {
@@ -88,6 +105,7 @@ fn scripted(failures: impl IntoIterator<Item = CommitFailure>) -> Scripted {
     Scripted {
         failures,
         groups: Arc::default(),
+        already_stored: false,
     }
 }
 
@@ -116,13 +134,7 @@ async fn who_is_about_to_append_comes_along() {
     queue.try_send(first).unwrap();
     // Runs when the lane lets others run, and not before.
     tokio::spawn(async move { queue.try_send(second).unwrap() });
-    let lane = Lane {
-        writer: writer.clone(),
-        queue: receiver,
-        batch_max: 200,
-        head: Head::new(Position::START),
-        clock: || OffsetDateTime::UNIX_EPOCH,
-    };
+    let lane = lane(&writer, receiver, 200, Head::new(Position::START));
 
     lane.run(CancellationToken::new()).await;
 
@@ -179,20 +191,72 @@ async fn interruptions_without_end_are_told() {
     );
 }
 
-#[tokio::test]
-async fn a_commit_of_unknown_outcome_is_told_to_all_and_not_repeated() {
-    let writer = scripted([CommitFailure::Unknown { message: message() }]);
+fn unknown() -> CommitFailure {
+    CommitFailure::Unknown { message: message() }
+}
+
+async fn assert_told_as_unknown(
+    failures: impl IntoIterator<Item = CommitFailure>,
+    groups: &[usize],
+) {
+    let writer = scripted(failures);
     let (queued, answers): (Vec<_>, Vec<_>) = (0..2).map(|_| pending(1)).unzip();
 
     run(&writer, 200, queued).await;
 
-    assert_eq!(*writer.groups.lock().unwrap(), [2]);
+    assert_eq!(*writer.groups.lock().unwrap(), groups);
     for answer in answers {
-        assert!(matches!(
-            answer.await.unwrap(),
-            Err(AppendError::Unavailable { .. })
-        ));
+        let Err(AppendError::Unavailable { message }) = answer.await.unwrap() else {
+            panic!("nobody knows the outcome")
+        };
+        assert!(message.contains("outcome unknown"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_is_told_to_all_if_another_attempt_does_not_tell() {
+    assert_told_as_unknown([unknown(), unknown()], &[2, 2]).await;
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_stays_so_while_the_database_is_away() {
+    let unavailable = CommitFailure::Unavailable { message: message() };
+    assert_told_as_unknown([unknown(), unavailable], &[2, 2]).await;
+}
+
+#[tokio::test]
+async fn what_a_commit_of_unknown_outcome_has_stored_is_told_as_stored_now() {
+    let writer = Scripted {
+        already_stored: true,
+        ..scripted([unknown()])
+    };
+    let (queued, answer) = pending(1);
+
+    run(&writer, 200, vec![queued]).await;
+
+    assert_eq!(answer.await.unwrap(), Ok(stored()));
+}
+
+#[tokio::test]
+async fn a_retry_in_a_group_of_unknown_outcome_stays_one() {
+    let writer = Scripted {
+        already_stored: true,
+        ..scripted([unknown()])
+    };
+    let (queue, receiver) = mpsc::channel(1);
+    let (queued, answer) = pending(1);
+    queue.try_send(queued).unwrap();
+    drop(queue);
+    let head = Head::new(Position(1));
+    lane(&writer, receiver, 200, head)
+        .run(CancellationToken::new())
+        .await;
+
+    let repeated = Appended {
+        already_stored: true,
+        ..stored()
+    };
+    assert_eq!(answer.await.unwrap(), Ok(repeated));
 }
 
 #[tokio::test]
@@ -217,13 +281,7 @@ async fn closing_commits_what_is_queued() {
     queue.try_send(queued).unwrap();
     let cancelled = CancellationToken::new();
     cancelled.cancel();
-    let lane = Lane {
-        writer,
-        queue: receiver,
-        batch_max: 200,
-        head: Head::new(Position::START),
-        clock: || OffsetDateTime::UNIX_EPOCH,
-    };
+    let lane = lane(&writer, receiver, 200, Head::new(Position::START));
 
     lane.run(cancelled).await;
 

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::backend::LANE;
+use crate::backend::{LANE, to_i64};
 use crate::chain::{ChainEnd, Hash};
 use crate::event::StreamKey;
 use crate::plan::{self, Known, Stored};
@@ -22,6 +22,7 @@ const THE_LANE: i64 = 0;
 const VERSION: i64 = 1;
 const KNOWN_EVENT: i64 = 2;
 const CHAIN_END: i64 = 3;
+const LAST: i64 = 4;
 
 /// What the rows of all kinds have in common are their columns; each kind fills some.
 pub(super) const STATEMENT: &str = "\
@@ -48,7 +49,10 @@ pub(super) const STATEMENT: &str = "\
     FROM unnest($6::text[]) WITH ORDINALITY AS wanted (tenant, n) \
     CROSS JOIN LATERAL ( \
       SELECT tenant_sequence, hash FROM events WHERE events.tenant = wanted.tenant \
-      ORDER BY position DESC LIMIT 1) AS latest";
+      ORDER BY position DESC LIMIT 1) AS latest \
+    UNION ALL \
+    SELECT 4, position, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, hash, NULL \
+    FROM events WHERE lane = $1 AND position = $7";
 
 /// The lane, and what is known about a group.
 #[derive(Debug, Default)]
@@ -58,12 +62,15 @@ pub(super) struct Found {
     /// Time to record.
     pub(super) recorded_at: Option<OffsetDateTime>,
     pub(super) known: Known,
+    /// Hash of the event at the position that was asked for.
+    pub(super) hash: Option<Hash>,
 }
 
-/// Asks for everything about a group. The lane must be held.
+/// Asks for everything about a group, and for the hash of the event at `position`. The lane must be held.
 pub(super) async fn lookup(
     connection: &mut PgConnection,
     requests: &[Request],
+    position: Option<u64>,
 ) -> Result<Found, sqlx::Error> {
     let streams = plan::streams(requests);
     let part = |part: fn(&StreamKey) -> &str| streams.iter().map(|key| part(key)).collect();
@@ -80,6 +87,7 @@ pub(super) async fn lookup(
         .bind(stream_ids)
         .bind(ids)
         .bind(&chains)
+        .bind(position.map(to_i64))
         .fetch_all(connection)
         .await?;
     let mut found = Found::default();
@@ -98,8 +106,7 @@ pub(super) async fn lookup(
                 found.known.events.insert(row.try_get(4)?, stored(row)?);
             }
             CHAIN_END => {
-                let hash = Hash::try_from(row.try_get::<&[u8], _>(10)?)
-                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
+                let hash = hash(row)?;
                 let sequence = number(2)?;
                 let tenant = chains[index(number(1)?)].to_owned();
                 found
@@ -107,6 +114,7 @@ pub(super) async fn lookup(
                     .chain_ends
                     .insert(tenant, ChainEnd { sequence, hash });
             }
+            LAST => found.hash = Some(hash(row)?),
             kind => {
                 let message = format!("a row of the unknown kind {kind}");
                 return Err(sqlx::Error::Protocol(message));
@@ -119,6 +127,11 @@ pub(super) async fn lookup(
 /// SQL counts from one.
 fn index(ordinal: u64) -> usize {
     ordinal as usize - 1
+}
+
+fn hash(row: &PgRow) -> Result<Hash, sqlx::Error> {
+    let bytes: &[u8] = row.try_get(10)?;
+    Hash::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn stored(row: &PgRow) -> Result<Stored, sqlx::Error> {

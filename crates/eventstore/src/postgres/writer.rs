@@ -1,18 +1,25 @@
 //! The writing half: one connection, one transaction per group.
+//!
+//! A group that is decided by what the one before left behind is one message: a statement that checks
+//! that, and stores. If that is not so any more, or not known, the transaction is four: take the lane, look
+//! up, store, commit.
 
+use std::mem;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
 use time::OffsetDateTime;
 
+use super::guess::Guess;
 use super::lookup::lookup;
 use super::{SESSION, connect_in_time, statements};
 use crate::backend::{CommitFailure, Committed, Writer};
 use crate::chain;
 use crate::database::Session;
-use crate::plan::plan;
+use crate::memory::Memory;
+use crate::plan::{Known, plan};
 use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
 use crate::snapshot;
@@ -24,12 +31,18 @@ use crate::snapshot;
 /// by the server, for it stops everybody.
 /// `plan_cache_mode`: there is one good plan of each of its statements, however much is asked; without
 /// this the server makes one anew for each group whenever the lists are longer than it guessed.
+/// `default_transaction_…`: for the transactions of one message.
 const WRITER_SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
+    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET idle_in_transaction_session_timeout = '10s'; \
     SET plan_cache_mode = force_generic_plan";
 
 /// Longest time for one group, whatever the network does. Beyond it the connection is given up.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// How many groups are looked up after one that was not as it was thought to be. Where several
+/// processes write all the time, or callers repeat themselves, a guess is a message for nothing.
+const REST: u32 = 16;
 
 pub(super) struct PostgresWriter {
     connect: PgConnectOptions,
@@ -38,6 +51,16 @@ pub(super) struct PostgresWriter {
     inline: Inline,
     /// Kept from group to group; none after a failure.
     connection: Option<PgConnection>,
+    guesses: Guesses,
+}
+
+/// What is needed to decide groups without asking.
+#[derive(Default)]
+struct Guesses {
+    /// Nothing after a failure.
+    memory: Memory,
+    /// How many groups are still looked up.
+    rest: u32,
 }
 
 /// How far a transaction came, for the case that it is cut off.
@@ -56,6 +79,7 @@ impl PostgresWriter {
             channel,
             inline,
             connection: None,
+            guesses: Guesses::default(),
         }
     }
 
@@ -90,11 +114,20 @@ impl Writer for PostgresWriter {
             inline: &self.inline,
             channel: &self.channel,
         };
-        let transaction = transact(&mut connection, way, requests, now, &mut stage);
+        let mut guesses = mem::take(&mut self.guesses);
+        let transaction = store(
+            &mut connection,
+            way,
+            requests,
+            now,
+            &mut guesses,
+            &mut stage,
+        );
         let outcome = tokio::time::timeout(GROUP_TIMEOUT, transaction).await;
         match (outcome, stage) {
             (Ok(Ok(committed)), _) => {
                 self.connection = Some(connection);
+                self.guesses = guesses;
                 Ok(committed)
             }
             (Ok(Err(InlineFailure::Refused { message })), _) => {
@@ -139,20 +172,56 @@ struct Way<'w> {
     channel: &'w str,
 }
 
+async fn store(
+    connection: &mut PgConnection,
+    way: Way<'_>,
+    requests: &[Request],
+    now: OffsetDateTime,
+    guesses: &mut Guesses,
+    stage: &mut Stage,
+) -> Result<Committed, InlineFailure> {
+    let Guesses { memory, rest } = guesses;
+    if *rest > 0 || !way.inline.projections.is_empty() {
+        *rest = rest.saturating_sub(1);
+    } else if let Some(guess) = Guess::at(memory, requests, now) {
+        // The statement ends with its commit.
+        *stage = Stage::Committing;
+        match statements::store_behind(connection, &guess, way.channel).await {
+            Ok(true) => {
+                let rows = &guess.plan.rows;
+                memory.take_in(Known::default(), rows, &guess.links, guess.recorded_at);
+                return Ok(Committed::from_plan(guess.plan));
+            }
+            Ok(false) => {}
+            // Which of the requests it is for is found out below.
+            Err(error) if is_taken_back(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        *stage = Stage::Beginning;
+        *rest = REST;
+    }
+    transact(connection, way, requests, now, memory, stage).await
+}
+
 async fn transact(
     connection: &mut PgConnection,
     way: Way<'_>,
     requests: &[Request],
     now: OffsetDateTime,
+    memory: &mut Memory,
     stage: &mut Stage,
 ) -> Result<Committed, InlineFailure> {
     let offered = requests.iter().map(|request| request.events).sum::<usize>() as u64;
     let mut transaction = statements::take_lane(connection, offered, now).await?;
     *stage = Stage::Preparing;
-    let found = lookup(&mut transaction, requests).await?;
-    let known = found.known;
+    let last = memory.last();
+    let found = lookup(&mut transaction, requests, last.map(|last| last.position)).await?;
+    let mut known = found.known;
     let recorded_at = found.recorded_at.ok_or(sqlx::Error::RowNotFound)?;
     let head = found.head.saturating_sub(offered);
+    if !memory.is_of(head) || found.hash != last.map(|last| last.hash) {
+        memory.forget();
+    }
     let plan = plan(head, &known.versions, &known.events, requests);
     let Some(last) = plan.rows.last() else {
         if plan.repeats() {
@@ -169,7 +238,7 @@ async fn transact(
     if last.position != found.head {
         statements::set_head(&mut transaction, last.position).await?;
     }
-    let links = chain::link(&plan.rows, known.chain_ends, recorded_at);
+    let links = chain::link(&plan.rows, mem::take(&mut known.chain_ends), recorded_at);
     let mut session = Session::Postgres(&mut transaction);
     for snapshot in plan.snapshots(requests) {
         snapshot::save(&mut session, snapshot).await?;
@@ -183,7 +252,16 @@ async fn transact(
         .await?;
     *stage = Stage::Committing;
     transaction.commit().await?;
+    memory.take_in(known, &plan.rows, &links, recorded_at);
     Ok(Committed::from_plan(plan))
+}
+
+/// Whether the server answered that it took a transaction of one message back. It says so by an error that
+/// leaves the session alive: when it ends the session, the commit may be behind it.
+fn is_taken_back(error: &sqlx::Error) -> bool {
+    let answer = error.as_database_error();
+    let answer = answer.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    answer.is_some_and(|answer| answer.severity() == PgSeverity::Error)
 }
 
 /// SQLSTATE of an answer of the server.

@@ -9,10 +9,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::memory::Memory;
 use crate::backend::to_i64;
 use crate::chain::{ChainEnd, Hash};
 use crate::event::StreamKey;
+use crate::memory::Memory;
 use crate::plan::{self, Known, Stored};
 use crate::request::Request;
 
@@ -92,16 +92,16 @@ async fn ask(
     let ids: Vec<Uuid> = requests.iter().flat_map(Request::ids).collect();
     let ids = json(&ids)?;
     let row = sqlx::query(STATEMENT)
-        .bind(memory.last().map(|(position, _)| to_i64(position)))
+        .bind(memory.last().map(|last| to_i64(last.position)))
         .bind(json(&keys)?)
         .bind(json(&new_tenants)?)
         .bind(&ids)
         .fetch_one(&mut *connection)
         .await?;
-    let last: Option<&[u8]> = row.try_get(0)?;
+    let hash: Option<&[u8]> = row.try_get(0)?;
     if memory
         .last()
-        .is_some_and(|(_, hash)| last != Some(hash.0.as_slice()))
+        .is_some_and(|last| hash != Some(last.hash.0.as_slice()))
     {
         return Ok(None);
     }

@@ -2,7 +2,6 @@
 
 mod insertion;
 mod lookup;
-mod memory;
 mod writer;
 
 use std::str::FromStr;

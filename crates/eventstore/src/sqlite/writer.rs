@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 
 use super::insertion::insert;
 use super::lookup::lookup;
-use super::memory::Memory;
 use crate::backend::{CommitFailure, Committed, LANE, Writer, to_i64};
 use crate::chain::{self, ChainEnd, microseconds};
 use crate::database::{Database, Session, from_microseconds};
+use crate::memory::Memory;
 use crate::plan::{Known, Plan, plan};
 use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
@@ -54,10 +54,11 @@ impl Writer for SqliteWriter {
         };
         let mut memory = mem::take(&mut self.memory);
         let stored = store(connection, &self.inline, requests, now, &mut memory);
-        let Group { plan, known, links } = stored.await.map_err(|error| match error {
+        let group = stored.await.map_err(|error| match error {
             InlineFailure::Database(error) => failure(error),
             InlineFailure::Refused { message } => CommitFailure::Refused { message },
         })?;
+        let plan = group.plan;
         if plan.rows.is_empty() {
             transaction.rollback().await.map_err(failure)?;
             self.memory = memory;
@@ -69,7 +70,7 @@ impl Writer for SqliteWriter {
             .map_err(|error| CommitFailure::Unknown {
                 message: error.to_string(),
             })?;
-        memory.take_in(known, &plan.rows, &links);
+        memory.take_in(group.known, &plan.rows, &group.links, group.recorded_at);
         self.memory = memory;
         Ok(Committed::from_plan(plan))
     }
@@ -81,6 +82,7 @@ impl Writer for SqliteWriter {
 struct Group<'a> {
     plan: Plan<'a>,
     known: Known,
+    recorded_at: OffsetDateTime,
     /// One for each row.
     links: Vec<ChainEnd>,
 }
@@ -98,8 +100,12 @@ async fn store<'a>(
     let mut known = lookup(connection, requests, head, memory).await?;
     let plan = plan(head, &known.versions, &known.events, requests);
     let Some(last) = plan.rows.last() else {
-        let links = Vec::new();
-        return Ok(Group { plan, known, links });
+        return Ok(Group {
+            plan,
+            known,
+            recorded_at,
+            links: Vec::new(),
+        });
     };
     if last.position != head + offered {
         set_head(connection, last.position).await?;
@@ -114,7 +120,12 @@ async fn store<'a>(
     inline
         .apply(&mut session, head, &plan.rows, &links, recorded_at)
         .await?;
-    Ok(Group { plan, known, links })
+    Ok(Group {
+        plan,
+        known,
+        recorded_at,
+        links,
+    })
 }
 
 /// Takes the lane and `offered` positions: the first statement of the transaction. Gives the

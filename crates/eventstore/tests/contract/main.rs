@@ -25,6 +25,7 @@ mod delegate;
 mod disk;
 mod faults;
 mod field;
+mod guess;
 mod idempotency;
 mod input;
 mod integrity;

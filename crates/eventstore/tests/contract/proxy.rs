@@ -17,10 +17,13 @@ use crate::database::Database;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// A connection is cut instead of carrying a `COMMIT`.
+    /// A connection is cut instead of carrying a `COMMIT`, or a statement that commits by itself.
     BeforeCommit,
-    /// A `COMMIT` arrives, and the connection is cut instead of carrying its answer.
+    /// A `COMMIT`, or a statement that commits by itself, arrives, and the connection is cut instead of carrying its answer.
     AfterCommit,
+    /// As the two above, once.
+    BeforeNextCommit,
+    AfterNextCommit,
     /// New connections carry a random number of bytes, then none for a moment, then they are cut.
     AnyByte,
     /// A connection carries nothing any more from where it was to carry a new statement that reads.
@@ -31,6 +34,9 @@ pub(crate) enum Fault {
 
 /// Longer than any test takes; the sockets stay open.
 const SILENCE: Duration = Duration::from_secs(3600);
+
+/// Begin of the statement that is a transaction of its own, behind its name.
+const COMMITS_ITSELF: &[u8] = b"\0WITH taken AS ( UPDATE";
 
 /// Part of the statement that reads the log.
 const READ: &[u8] = b"ORDER BY position LIMIT $3";
@@ -54,14 +60,14 @@ impl Proxy {
             cuts: Arc::default(),
             address: listener.local_addr().unwrap(),
         };
-        let (fault, cuts) = (proxy.fault.subscribe(), Arc::clone(&proxy.cuts));
+        let (fault, cuts) = (proxy.fault.clone(), Arc::clone(&proxy.cuts));
         tokio::spawn(async move {
             // It ends with the runtime of its test.
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
                 let (fault, cuts) = (fault.clone(), Arc::clone(&cuts));
                 tokio::spawn(async move {
-                    if relay(client, server, fault, &cuts).await.is_none() {
+                    if relay(client, server, &fault, &cuts).await.is_none() {
                         cuts.fetch_add(1, Ordering::Relaxed);
                     }
                 });
@@ -99,9 +105,10 @@ impl Proxy {
 async fn relay(
     mut client: TcpStream,
     mut server: TcpStream,
-    mut fault: watch::Receiver<Fault>,
+    faults: &watch::Sender<Fault>,
     cuts: &AtomicUsize,
 ) -> Option<()> {
+    let mut fault = faults.subscribe();
     let mut left = usize::MAX;
     if *fault.borrow() == Fault::AnyByte {
         let [high, low, ..] = *Uuid::new_v4().as_bytes();
@@ -109,6 +116,7 @@ async fn relay(
     }
     let (mut up, mut down) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     let mut spared = *fault.borrow() == Fault::Silence;
+    let mut committing = None;
     loop {
         let now = *fault.borrow_and_update();
         spared &= now == Fault::Silence;
@@ -123,17 +131,23 @@ async fn relay(
                 let carried = read.ok().filter(|bytes| *bytes > 0);
                 let Some(bytes) = carried else { return Some(()) };
                 let sent = &up[..bytes.min(left)];
-                let commits = sent.windows(7).any(|window| window == b"COMMIT\0");
-                let reads = sent.windows(READ.len()).any(|window| window == READ);
+                committing = committing.or_else(|| name_before(sent, COMMITS_ITSELF));
+                let commits = has(sent, b"COMMIT\0")
+                    || committing.as_ref().is_some_and(|name| has(sent, name));
+                let reads = has(sent, READ);
                 if reads && now == Fault::SilentRead {
                     cuts.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(SILENCE).await;
                 }
-                if commits && now == Fault::BeforeCommit {
+                let once = matches!(now, Fault::BeforeNextCommit | Fault::AfterNextCommit);
+                if commits && once {
+                    faults.send_replace(Fault::None);
+                }
+                if commits && matches!(now, Fault::BeforeCommit | Fault::BeforeNextCommit) {
                     return None;
                 }
                 server.write_all(sent).await.ok();
-                if commits && now == Fault::AfterCommit {
+                if commits && matches!(now, Fault::AfterCommit | Fault::AfterNextCommit) {
                     // It has committed when it answers.
                     server.readable().await.ok();
                     return None;
@@ -153,4 +167,18 @@ async fn relay(
             return None;
         }
     }
+}
+
+fn has(sent: &[u8], part: &[u8]) -> bool {
+    sent.windows(part.len()).any(|window| window == part)
+}
+
+/// Name of a prepared statement by the begin of its text, with the zeros about it: it is named so in each
+/// message that has it run.
+fn name_before(sent: &[u8], text: &[u8]) -> Option<Vec<u8>> {
+    let end = sent.windows(text.len()).position(|window| window == text)?;
+    let begin = sent[..end]
+        .windows(6)
+        .rposition(|window| window == b"sqlx_s")?;
+    Some([b"\0", &sent[begin..=end]].concat())
 }
