@@ -23,7 +23,7 @@ impl Row {
         T: for<'r> Decode<'r, sqlx::Sqlite> + Type<sqlx::Sqlite>,
     {
         match self {
-            Self::Postgres(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get_unchecked(column),
             Self::Sqlite(row) => row.try_get(column),
         }
     }
@@ -49,10 +49,19 @@ impl Row {
         }
     }
 
+    /// Bytes that a text or bytes take, without a look at them; none if there are none.
+    pub(crate) fn size(&self, column: usize) -> usize {
+        let bytes: Result<&[u8], _> = match self {
+            Self::Postgres(row) => row.try_get_unchecked(column),
+            Self::Sqlite(row) => row.try_get_unchecked(column),
+        };
+        bytes.map_or(0, <[u8]>::len)
+    }
+
     /// The bytes where they lie in the row.
     pub(crate) fn bytes_here(&self, column: usize) -> Result<&[u8], sqlx::Error> {
         match self {
-            Self::Postgres(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get_unchecked(column),
             Self::Sqlite(row) => row.try_get(column),
         }
     }
@@ -72,7 +81,7 @@ impl Row {
     /// `uuid` on PostgreSQL, hyphenated text on SQLite.
     pub(crate) fn uuid(&self, column: usize) -> Result<Uuid, sqlx::Error> {
         match self {
-            Self::Postgres(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get_unchecked(column),
             Self::Sqlite(row) => Uuid::parse_str(row.try_get(column)?)
                 .map_err(|error| sqlx::Error::Decode(error.into())),
         }
