@@ -157,7 +157,7 @@ impl Sealed<'_> {
 
 /// Microseconds since 1970, which is what the databases keep of a time.
 pub(crate) fn microseconds(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(i64::MAX)
+    at.unix_timestamp() * 1_000_000 + i64::from(at.microsecond())
 }
 
 /// Puts rows that are about to be written on the chains of their tenants: one end per row.

@@ -1,14 +1,14 @@
 //! Following the store: what is there first, then what comes.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::vec;
+use std::{fmt, mem};
 
 use futures::Stream;
-use futures::stream::{BoxStream, StreamExt};
+use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -37,7 +37,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// Nothing is read ahead of demand but two pages, so a slow reader slows nobody else. It keeps the
 /// connections of the store open even if the store's handle is dropped.
-pub struct Subscription(BoxStream<'static, Result<RecordedEvent, ReadError>>);
+pub struct Subscription(State);
+
+enum State {
+    /// Gives out what it has fetched.
+    Giving(Box<Follower>),
+    /// Has given out everything, and gets more.
+    Filling(BoxFuture<'static, Result<Option<Box<Follower>>, ReadError>>),
+    Ended,
+}
 
 impl Subscription {
     pub(crate) fn new(shared: Arc<Shared>, after: Position) -> Self {
@@ -51,13 +59,8 @@ impl Subscription {
             ahead: None,
             pause: SHORTEST_PAUSE,
             cursor_checked: false,
-            ended: false,
         };
-        let stream = futures::stream::unfold(follower, |mut follower| async {
-            let item = follower.next().await?;
-            Some((item, follower))
-        });
-        Self(stream.boxed())
+        Self(State::Giving(Box::new(follower)))
     }
 }
 
@@ -65,7 +68,32 @@ impl Stream for Subscription {
     type Item = Result<RecordedEvent, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_next_unpin(context)
+        let state = &mut self.0;
+        loop {
+            let outcome = match mem::replace(state, State::Ended) {
+                State::Giving(mut follower) => match follower.page.next() {
+                    Some(row) => {
+                        let event = follower.step(&row);
+                        if event.is_ok() {
+                            *state = State::Giving(follower);
+                        }
+                        return Poll::Ready(Some(event));
+                    }
+                    None => State::Filling(follower.filled().boxed()),
+                },
+                State::Filling(mut filling) => match filling.poll_unpin(context) {
+                    Poll::Pending => {
+                        *state = State::Filling(filling);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(Some(follower))) => State::Giving(follower),
+                    Poll::Ready(Ok(None)) => State::Ended,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                },
+                State::Ended => return Poll::Ready(None),
+            };
+            *state = outcome;
+        }
     }
 }
 
@@ -96,33 +124,29 @@ struct Follower {
     /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
     /// connection, behind which another database may stand, and now and then while nothing comes.
     cursor_checked: bool,
-    ended: bool,
 }
 
 impl Follower {
-    async fn next(&mut self) -> Option<Result<RecordedEvent, ReadError>> {
+    /// The same with a page at hand; none when the store is closed.
+    async fn filled(mut self: Box<Self>) -> Result<Option<Box<Self>>, ReadError> {
         let cancelled = self.shared.cancelled.clone();
-        while !self.ended {
-            if let Some(row) = self.page.next() {
-                return Some(self.step(&row));
-            }
-            match cancelled.run_until_cancelled(self.fill()).await? {
-                Ok(()) => self.pause = SHORTEST_PAUSE,
-                Err(ReadError::Unavailable { message }) => {
+        while self.page.as_slice().is_empty() {
+            match cancelled.run_until_cancelled(self.fill()).await {
+                None => return Ok(None),
+                Some(Ok(())) => self.pause = SHORTEST_PAUSE,
+                Some(Err(ReadError::Unavailable { message })) => {
                     tracing::warn!(%message, after = %self.after, "a subscription cannot read");
                     self.cursor_checked = false;
-                    cancelled
-                        .run_until_cancelled(tokio::time::sleep(self.pause))
-                        .await?;
+                    let pause = tokio::time::sleep(self.pause);
+                    if cancelled.run_until_cancelled(pause).await.is_none() {
+                        return Ok(None);
+                    }
                     self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 }
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
+                Some(Err(error)) => return Err(error),
             }
         }
-        None
+        Ok(Some(self))
     }
 
     /// Gives an event out, if it is the one that has to come next.
@@ -131,7 +155,6 @@ impl Follower {
         let event = match reader::recorded(row) {
             Ok(event) if event.position == expected => event,
             outcome => {
-                self.ended = true;
                 let found = outcome?.position;
                 return Err(ReadError::Gap { expected, found });
             }

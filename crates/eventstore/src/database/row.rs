@@ -109,8 +109,42 @@ impl Row {
 }
 
 pub(crate) fn from_microseconds(microseconds: i64) -> Result<OffsetDateTime, sqlx::Error> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000).map_err(|error| {
+    let (seconds, rest) = (
+        microseconds.div_euclid(1_000_000),
+        microseconds.rem_euclid(1_000_000),
+    );
+    let time = OffsetDateTime::from_unix_timestamp(seconds);
+    let time = time.and_then(|time| time.replace_microsecond(rest as u32));
+    time.map_err(|error| {
         let message = format!("{microseconds} microseconds after 1970 are no time: {error}");
         sqlx::Error::Decode(message.into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::from_microseconds;
+    use crate::chain::microseconds;
+
+    #[test]
+    fn microseconds_tell_a_time_before_and_after_1970() {
+        for (number, time) in [
+            (0, datetime!(1970-01-01 00:00 UTC)),
+            (-1, datetime!(1969-12-31 23:59:59.999_999 UTC)),
+            (
+                1_700_000_000_000_001,
+                datetime!(2023-11-14 22:13:20.000_001 UTC),
+            ),
+        ] {
+            assert_eq!(from_microseconds(number).unwrap(), time);
+            assert_eq!(microseconds(time), number);
+        }
+        assert_eq!(
+            microseconds(datetime!(1969-12-31 23:59:59.999_999_9 UTC)),
+            -1
+        );
+        assert!(from_microseconds(i64::MAX).is_err());
+    }
 }
