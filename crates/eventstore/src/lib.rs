@@ -54,6 +54,7 @@ pub mod consumer;
 mod database;
 mod error;
 mod event;
+mod guess;
 mod head;
 mod identity;
 pub mod integrity;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, Postgres};
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{Sqlite, SqlitePool};
 
 pub(crate) use row::{Row, from_microseconds};
 pub(crate) use session::{Argument, Enough, Rows, Session, arguments};
@@ -152,6 +152,14 @@ impl Database {
                 in_time(WRITE_TIMEOUT, Transaction::postgres_on(writing)).await
             }
             Kind::Sqlite(connections) => Transaction::sqlite_on(connections).await,
+        }
+    }
+
+    /// SQLite's one connection that writes.
+    pub(crate) async fn sqlite_writing(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        match &self.0 {
+            Kind::Sqlite(connections) => connections.writing.acquire().await,
+            Kind::Postgres { .. } => Err(sqlx::Error::PoolClosed),
         }
     }
 

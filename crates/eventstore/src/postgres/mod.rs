@@ -1,6 +1,5 @@
 //! PostgreSQL: one connection that writes, one that listens, a pool that reads.
 
-mod guess;
 mod listener;
 mod lookup;
 mod statements;

@@ -8,10 +8,10 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Transaction};
 use time::OffsetDateTime;
 
-use super::guess::Guess;
 use crate::backend::{LANE, to_i64};
 use crate::chain::{ChainEnd, microseconds};
 use crate::event::StreamKey;
+use crate::guess::Guess;
 use crate::plan::Row;
 
 /// Begins a transaction and takes the lane with `offered` positions, behind which all other writers

@@ -12,14 +12,14 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
 use time::OffsetDateTime;
 
-use super::guess::Guess;
 use super::lookup::lookup;
 use super::{SESSION, connect_in_time, statements};
 use crate::backend::{CommitFailure, Committed, Writer};
 use crate::chain;
 use crate::database::Session;
+use crate::guess::Guesses;
 use crate::memory::Memory;
-use crate::plan::{Known, plan};
+use crate::plan::plan;
 use crate::projection::{Inline, InlineFailure};
 use crate::request::Request;
 use crate::snapshot;
@@ -40,10 +40,6 @@ const WRITER_SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '1
 /// Longest time for one group, whatever the network does. Beyond it the connection is given up.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// How many groups are looked up after one that was not as it was thought to be. Where several
-/// processes write all the time, or callers repeat themselves, a guess is a message for nothing.
-const REST: u32 = 16;
-
 pub(super) struct PostgresWriter {
     connect: PgConnectOptions,
     /// Where commits are announced.
@@ -52,15 +48,6 @@ pub(super) struct PostgresWriter {
     /// Kept from group to group; none after a failure.
     connection: Option<PgConnection>,
     guesses: Guesses,
-}
-
-/// What is needed to decide groups without asking.
-#[derive(Default)]
-struct Guesses {
-    /// Nothing after a failure.
-    memory: Memory,
-    /// How many groups are still looked up.
-    rest: u32,
 }
 
 /// How far a transaction came, for the case that it is cut off.
@@ -180,26 +167,24 @@ async fn store(
     guesses: &mut Guesses,
     stage: &mut Stage,
 ) -> Result<Committed, InlineFailure> {
-    let Guesses { memory, rest } = guesses;
-    if *rest > 0 || !way.inline.projections.is_empty() {
-        *rest = rest.saturating_sub(1);
-    } else if let Some(guess) = Guess::at(memory, requests, now) {
+    let guess = match way.inline.is_empty() {
+        true => guesses.next(requests, now),
+        false => None,
+    };
+    if let Some(guess) = guess {
         // The statement ends with its commit.
         *stage = Stage::Committing;
         match statements::store_behind(connection, &guess, way.channel).await {
-            Ok(true) => {
-                let rows = &guess.plan.rows;
-                memory.take_in(Known::default(), rows, &guess.links, guess.recorded_at);
-                return Ok(Committed::from_plan(guess.plan));
-            }
+            Ok(true) => return Ok(guesses.hit(guess)),
             Ok(false) => {}
             // Which of the requests it is for is found out below.
             Err(error) if is_taken_back(&error) => {}
             Err(error) => return Err(error.into()),
         }
         *stage = Stage::Beginning;
-        *rest = REST;
+        guesses.miss();
     }
+    let memory = &mut guesses.memory;
     transact(connection, way, requests, now, memory, stage).await
 }
 

@@ -70,6 +70,10 @@ impl Inline {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.projections.is_empty()
+    }
+
     /// Folds the rows of a group, which were just inserted behind `head`. The lane is held.
     pub(crate) async fn apply(
         &self,

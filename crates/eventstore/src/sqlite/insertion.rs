@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
-use sqlx::sqlite::SqliteConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use time::OffsetDateTime;
 
 use crate::backend::{LANE, to_i64};
 use crate::chain::{ChainEnd, microseconds};
+use crate::guess::Guess;
 use crate::plan::Row;
 
 /// Most rows of a statement is two to the power of this.
@@ -15,6 +17,16 @@ const LARGEST: usize = 6;
 /// Columns of a row that are bound.
 const COLUMNS: usize = 13;
 
+/// Begins a transaction and moves the head of the lane, if the last event is the one at a position
+/// with a hash. If it is not the new head is none, which the table refuses.
+///
+/// Its parameters have no numbers, for those of all statements of a message are counted together.
+const BEGIN_BEHIND: &str = "BEGIN IMMEDIATE; \
+    UPDATE event_lanes SET recorded_at = ?, \
+      head = CASE WHEN head = ? AND recorded_at <= ? \
+        AND (SELECT hash FROM events WHERE lane = 0 AND position = ?) = ? THEN ? END \
+    WHERE lane = 0; ";
+
 /// The statements that store 1, 2, 4 … rows: few, so that each is prepared once.
 ///
 /// One statement over a JSON list, for any number, reads each list entry again for each of its columns.
@@ -22,8 +34,26 @@ const COLUMNS: usize = 13;
 ///
 /// `OR FAIL` leaves what a refused statement has written so far to the transaction, which is taken back as a
 /// whole. Without it SQLite copies each page before a statement of many rows touches it.
-static STATEMENTS: LazyLock<[String; LARGEST + 1]> =
-    LazyLock::new(|| std::array::from_fn(|power| statement(1 << power)));
+struct Statements {
+    /// Within a transaction.
+    plain: [String; LARGEST + 1],
+    /// The first of a transaction, the last, and both.
+    first: [String; LARGEST + 1],
+    last: [String; LARGEST + 1],
+    only: [String; LARGEST + 1],
+}
+
+static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
+    let each = |before: &str, after: &str| {
+        std::array::from_fn(|power| format!("{before}{}{after}", statement(1 << power)))
+    };
+    Statements {
+        plain: each("", ""),
+        first: each(BEGIN_BEHIND, ""),
+        last: each("", "; COMMIT"),
+        only: each(BEGIN_BEHIND, "; COMMIT"),
+    }
+});
 
 fn statement(rows: usize) -> String {
     let row = format!("({LANE}{})", ", ?".repeat(COLUMNS));
@@ -46,28 +76,84 @@ pub(super) async fn insert(
     let recorded_at = microseconds(recorded_at);
     let (mut rows, mut links) = (rows, links);
     while !rows.is_empty() {
-        let power = (rows.len().ilog2() as usize).min(LARGEST);
+        let power = power(rows.len());
         let (now, later) = rows.split_at(1 << power);
         let (now_linked, later_linked) = links.split_at(1 << power);
-        let mut query = sqlx::query(&*STATEMENTS[power]);
-        for (row, link) in now.iter().zip(now_linked) {
-            query = query
-                .bind(recorded_at)
-                .bind(to_i64(row.position))
-                .bind(row.event.id.hyphenated().to_string())
-                .bind(&row.stream.tenant)
-                .bind(&row.stream.stream_type)
-                .bind(&row.stream.stream_id)
-                .bind(to_i64(row.stream_version))
-                .bind(&row.event.event_type)
-                .bind(row.event.schema_version)
-                .bind(&row.event.data)
-                .bind(&row.event.metadata)
-                .bind(to_i64(link.sequence))
-                .bind(link.hash.0.as_slice());
-        }
+        let query = sqlx::query(&*STATEMENTS.plain[power]);
+        let query = bind_rows(query, now, now_linked, recorded_at);
         query.execute(&mut *connection).await?;
         (rows, links) = (later, later_linked);
     }
     Ok(())
+}
+
+/// A transaction of as few messages as there are statements that store: takes the lane, stores the rows behind
+/// the last event, and commits. That no id is in use and no stream begins twice is seen to by constraints.
+///
+/// A failure may leave the transaction open.
+pub(super) async fn insert_behind(
+    connection: &mut SqliteConnection,
+    guess: &Guess<'_>,
+) -> Result<(), sqlx::Error> {
+    let recorded_at = microseconds(guess.recorded_at);
+    let (all, mut links) = (guess.plan.rows.as_slice(), guess.links.as_slice());
+    let mut rows = all;
+    while !rows.is_empty() {
+        let power = power(rows.len());
+        let (now, later) = rows.split_at(1 << power);
+        let (now_linked, later_linked) = links.split_at(1 << power);
+        let is_first = rows.len() == all.len();
+        let statements = match (is_first, later.is_empty()) {
+            (true, true) => &STATEMENTS.only,
+            (true, false) => &STATEMENTS.first,
+            (false, true) => &STATEMENTS.last,
+            (false, false) => &STATEMENTS.plain,
+        };
+        let mut query = sqlx::query(&*statements[power]);
+        if is_first {
+            query = query
+                .bind(recorded_at)
+                .bind(to_i64(guess.last.position))
+                .bind(recorded_at)
+                .bind(to_i64(guess.last.position))
+                .bind(guess.last.hash.0.as_slice())
+                .bind(to_i64(guess.last.position + all.len() as u64));
+        }
+        let query = bind_rows(query, now, now_linked, recorded_at);
+        query.execute(&mut *connection).await?;
+        (rows, links) = (later, later_linked);
+    }
+    Ok(())
+}
+
+/// Of the most rows that are stored at once.
+fn power(rows: usize) -> usize {
+    (rows.ilog2() as usize).min(LARGEST)
+}
+
+type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+fn bind_rows<'q>(
+    mut query: Statement<'q>,
+    rows: &[Row<'q>],
+    links: &'q [ChainEnd],
+    recorded_at: i64,
+) -> Statement<'q> {
+    for (row, link) in rows.iter().zip(links) {
+        query = query
+            .bind(recorded_at)
+            .bind(to_i64(row.position))
+            .bind(row.event.id.hyphenated().to_string())
+            .bind(&row.stream.tenant)
+            .bind(&row.stream.stream_type)
+            .bind(&row.stream.stream_id)
+            .bind(to_i64(row.stream_version))
+            .bind(&row.event.event_type)
+            .bind(row.event.schema_version)
+            .bind(&row.event.data)
+            .bind(&row.event.metadata)
+            .bind(to_i64(link.sequence))
+            .bind(link.hash.0.as_slice());
+    }
+    query
 }

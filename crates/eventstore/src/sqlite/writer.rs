@@ -1,4 +1,7 @@
 //! The writing half: one transaction per group.
+//!
+//! A group that is decided by what the one before left behind is sent with all that it needs at once, and
+//! checked as it is stored. Otherwise the lane is taken first, and things are looked up.
 
 use std::mem;
 
@@ -7,11 +10,12 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use time::OffsetDateTime;
 
-use super::insertion::insert;
+use super::insertion::{insert, insert_behind};
 use super::lookup::lookup;
 use crate::backend::{CommitFailure, Committed, LANE, Writer, to_i64};
 use crate::chain::{self, ChainEnd, microseconds};
 use crate::database::{Database, Session, from_microseconds};
+use crate::guess::{Guess, Guesses};
 use crate::memory::Memory;
 use crate::plan::{Known, Plan, plan};
 use crate::projection::{Inline, InlineFailure};
@@ -20,14 +24,15 @@ use crate::snapshot;
 
 /// SQLite's result codes (sqlite.org/rescode.html), extended ones reduced to their low byte.
 const SQLITE_BUSY: i32 = 5;
+const SQLITE_FULL: i32 = 13;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 
 pub(super) struct SqliteWriter {
     database: Database,
     inline: Inline,
-    /// Kept from group to group; nothing after a failure.
-    memory: Memory,
+    /// Kept from group to group.
+    guesses: Guesses,
 }
 
 impl SqliteWriter {
@@ -35,7 +40,25 @@ impl SqliteWriter {
         Self {
             database,
             inline,
-            memory: Memory::default(),
+            guesses: Guesses::default(),
+        }
+    }
+
+    /// Stores a group if it is as it was thought to be, and says whether it did.
+    async fn store_behind(&self, guess: &Guess<'_>) -> Result<bool, CommitFailure> {
+        let mut connection = self.database.sqlite_writing().await.map_err(failure)?;
+        let Err(error) = insert_behind(&mut connection, guess).await else {
+            return Ok(true);
+        };
+        // SQLite may have ended the transaction by itself, or not have begun it.
+        let rollback = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        match (code(&error), rollback) {
+            // Which of the requests it is for is found out by looking things up.
+            (Some(SQLITE_CONSTRAINT), Ok(_)) => Ok(false),
+            (Some(SQLITE_BUSY | SQLITE_FULL), _) | (_, Ok(_)) => Err(failure(error)),
+            (_, Err(_)) => Err(CommitFailure::Unknown {
+                message: error.to_string(),
+            }),
         }
     }
 }
@@ -47,13 +70,26 @@ impl Writer for SqliteWriter {
         requests: &[Request],
         now: OffsetDateTime,
     ) -> Result<Committed, CommitFailure> {
+        let mut guesses = mem::take(&mut self.guesses);
+        let guess = match self.inline.is_empty() {
+            true => guesses.next(requests, now),
+            false => None,
+        };
+        if let Some(guess) = guess {
+            if self.store_behind(&guess).await? {
+                let committed = guesses.hit(guess);
+                self.guesses = guesses;
+                return Ok(committed);
+            }
+            guesses.miss();
+        }
         let mut transaction = self.database.begin().await.map_err(failure)?;
         let Some(connection) = transaction.sqlite() else {
             let message = "not a connection to SQLite".into();
             return Err(CommitFailure::Unavailable { message });
         };
-        let mut memory = mem::take(&mut self.memory);
-        let stored = store(connection, &self.inline, requests, now, &mut memory);
+        let memory = &mut guesses.memory;
+        let stored = store(connection, &self.inline, requests, now, memory);
         let group = stored.await.map_err(|error| match error {
             InlineFailure::Database(error) => failure(error),
             InlineFailure::Refused { message } => CommitFailure::Refused { message },
@@ -61,7 +97,7 @@ impl Writer for SqliteWriter {
         let plan = group.plan;
         if plan.rows.is_empty() {
             transaction.rollback().await.map_err(failure)?;
-            self.memory = memory;
+            self.guesses = guesses;
             return Ok(Committed::from_plan(plan));
         }
         transaction
@@ -71,7 +107,7 @@ impl Writer for SqliteWriter {
                 message: error.to_string(),
             })?;
         memory.take_in(group.known, &plan.rows, &group.links, group.recorded_at);
-        self.memory = memory;
+        self.guesses = guesses;
         Ok(Committed::from_plan(plan))
     }
 
@@ -161,15 +197,15 @@ async fn set_head(connection: &mut SqliteConnection, head: u64) -> Result<(), sq
 /// Maps a failure before the commit; the transaction is rolled back when it is dropped.
 fn failure(error: sqlx::Error) -> CommitFailure {
     let message = error.to_string();
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .and_then(|code| code.parse::<i32>().ok())
-        .map(|code| code & 0xff);
-    match code {
+    match code(&error) {
         // Another process writes all the time, and SQLite keeps no queue.
         Some(SQLITE_BUSY) => CommitFailure::Interrupted { message },
         Some(SQLITE_TOOBIG | SQLITE_CONSTRAINT) => CommitFailure::Refused { message },
         _ => CommitFailure::Unavailable { message },
     }
+}
+
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
 }

@@ -36,6 +36,7 @@ mod large;
 mod load;
 mod migration;
 mod model;
+mod one_message;
 mod order;
 mod outage;
 mod partitions;

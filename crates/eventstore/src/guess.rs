@@ -1,8 +1,9 @@
 //! What a group will be if nobody else has written since the one before, and nothing of it is stored
-//! already. It is decided before the database is asked, and stored by one statement that checks it.
+//! already. It is decided before the database is asked, and stored by one message that checks it.
 
 use time::OffsetDateTime;
 
+use crate::backend::Committed;
 use crate::chain::{self, ChainEnd, microseconds};
 use crate::database::from_microseconds;
 use crate::event::ExpectedVersion;
@@ -10,14 +11,55 @@ use crate::memory::{Last, Memory};
 use crate::plan::{Known, Plan, plan, streams};
 use crate::request::Request;
 
+/// How many groups are looked up after one that was not as it was thought to be. Where several
+/// processes write all the time, or callers repeat themselves, a guess is work for nothing.
+const REST: u32 = 16;
+
+/// What a writer needs to decide groups without asking.
+#[derive(Debug, Default)]
+pub(crate) struct Guesses {
+    /// Nothing after a failure.
+    pub(crate) memory: Memory,
+    /// How many groups are still looked up.
+    rest: u32,
+}
+
+impl Guesses {
+    /// None if the group has to be looked up.
+    pub(crate) fn next<'a>(
+        &mut self,
+        requests: &'a [Request],
+        now: OffsetDateTime,
+    ) -> Option<Guess<'a>> {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return None;
+        }
+        Guess::at(&self.memory, requests, now)
+    }
+
+    /// Takes note that a group was not as it was thought to be.
+    pub(crate) fn miss(&mut self) {
+        self.rest = REST;
+    }
+
+    /// Takes in a group that was as it was thought to be, and is stored.
+    pub(crate) fn hit(&mut self, guess: Guess<'_>) -> Committed {
+        let rows = &guess.plan.rows;
+        let memory = &mut self.memory;
+        memory.take_in(Known::default(), rows, &guess.links, guess.recorded_at);
+        Committed::from_plan(guess.plan)
+    }
+}
+
 /// A group that is decided by what is remembered.
-pub(super) struct Guess<'a> {
-    pub(super) plan: Plan<'a>,
+pub(crate) struct Guess<'a> {
+    pub(crate) plan: Plan<'a>,
     /// One for each row of the plan.
-    pub(super) links: Vec<ChainEnd>,
-    pub(super) recorded_at: OffsetDateTime,
+    pub(crate) links: Vec<ChainEnd>,
+    pub(crate) recorded_at: OffsetDateTime,
     /// The event behind which the rows are to come.
-    pub(super) last: Last,
+    pub(crate) last: Last,
 }
 
 impl<'a> Guess<'a> {
@@ -25,8 +67,8 @@ impl<'a> Guess<'a> {
     /// nothing.
     ///
     /// A stream that nobody has heard of is taken for a new one if the group says that it is; then its
-    /// first event is among the rows, by which the statement checks it.
-    pub(super) fn at(
+    /// first event is among the rows, by which the database checks it.
+    pub(crate) fn at(
         memory: &Memory,
         requests: &'a [Request],
         now: OffsetDateTime,
