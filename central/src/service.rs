@@ -278,12 +278,12 @@ impl Running {
             () = shutdown.cancelled() => self.stop().await,
             ended = self.tasks.join_next() => {
                 let why = match ended {
-                    Some(Ok(Err(error))) => error.to_string(),
-                    Some(Err(error)) => error.to_string(),
-                    _ => "a part of it stopped".to_owned(),
+                    Some(Ok(Err(error))) => error,
+                    Some(Err(error)) => StartError::Server(error.to_string()),
+                    _ => StartError::Server("a part of it stopped".to_owned()),
                 };
                 self.close().await;
-                Err(StartError::Server(why))
+                Err(why)
             }
             ended = &mut self.serving => {
                 self.close().await;
