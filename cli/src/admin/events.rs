@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Shared,
     client::Client,
     number::number,
     path::{of, with_query},
-    replay,
     table::{self, Column, Format},
+    verify,
 };
 use crate::{error::Error, output};
 
@@ -71,11 +71,7 @@ enum What {
         after: Option<u64>,
     },
     /// Verify hash chains and checkpoints; fails and names the first fault if there is one
-    Verify {
-        /// Only the chain of this tenant
-        #[arg(long)]
-        tenant: Option<String>,
-    },
+    Verify(verify::Options),
 }
 
 #[derive(Debug, Args)]
@@ -115,7 +111,7 @@ impl Filter {
 /// Does what was asked for.
 ///
 /// # Errors
-/// Central cannot be reached, refuses, or holds events that were tampered with.
+/// Central or the database cannot be reached, or holds events that were tampered with.
 pub async fn run(options: Options) -> Result<(), Error> {
     let (connection, format) = (&options.shared.connection, options.shared.output);
     match options.what {
@@ -123,11 +119,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
             let client = Client::new(connection)?;
             tail(&client, &filter, after, format).await
         }
-        What::Verify { tenant } => {
-            let client = Client::new(connection)?;
-            let body = json!({ "purpose": "verify" });
-            replay::start(&client, tenant.as_deref(), body, true, format).await
-        }
+        What::Verify(asked) => verify::run(asked, connection, format).await,
         What::List { backward, .. } => {
             let client = Client::new(connection)?;
             let answer = client.get(&list_path(&options.what)).await?;

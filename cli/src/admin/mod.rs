@@ -11,6 +11,7 @@ pub mod replay;
 #[cfg(test)]
 mod scripted;
 mod table;
+mod verify;
 
 use std::path::PathBuf;
 

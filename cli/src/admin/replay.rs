@@ -266,7 +266,7 @@ async fn follow_until(
 }
 
 /// How fast it is, and how long it will take.
-fn pace(replay: &Value) -> String {
+pub(super) fn pace(replay: &Value) -> String {
     let rate = replay["events_per_second"].as_f64().unwrap_or(0.0);
     match replay["seconds_left"].as_f64() {
         Some(left) => format!("{rate:.0} events/s, {left:.0} s left"),
@@ -275,7 +275,7 @@ fn pace(replay: &Value) -> String {
 }
 
 /// A replay in a few lines.
-fn shown(replay: &Value, format: Format) -> String {
+pub(super) fn shown(replay: &Value, format: Format) -> String {
     if format == Format::Json {
         return format!("{replay:#}");
     }
@@ -284,10 +284,12 @@ fn shown(replay: &Value, format: Format) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let mut name = text(&replay["purpose"]);
+    if let Some(id) = replay["id"].as_str() {
+        name = format!("{name} {id}");
+    }
     let mut lines = vec![format!(
-        "{} {}: {}, {} of {} events read, at position {}",
-        text(&replay["purpose"]),
-        text(&replay["id"]),
+        "{name}: {}, {} of {} events read, at position {}",
         text(&replay["state"]),
         text(&replay["read"]),
         text(&replay["total"]),
@@ -312,10 +314,14 @@ fn shown(replay: &Value, format: Format) -> String {
     }
     if replay["result"]["sound"] == true {
         lines.push(format!(
-            "sound: {} events of {} tenants, {} checkpoints{}",
+            "sound: {} events of {} tenants, {} checkpoints{}{}",
             report["events"],
             report["tenants"],
             report["checkpoints"],
+            match report["kept_checkpoints"].as_u64() {
+                Some(kept) if kept > 0 => format!(" and {kept} that were kept outside"),
+                _ => String::new(),
+            },
             match report["signatures_checked"].as_bool() {
                 Some(true) => "",
                 _ => " (no keys to check signatures with)",
@@ -327,7 +333,7 @@ fn shown(replay: &Value, format: Format) -> String {
 
 /// Whether it came to a good end: read to its end, and, if it verified, found sound. Whatever else it
 /// says is no such end.
-fn verdict(replay: &Value) -> Result<(), Error> {
+pub(super) fn verdict(replay: &Value) -> Result<(), Error> {
     if let Some(message) = replay["failure"]["message"].as_str() {
         return Err(Error::Central(format!("the replay failed: {message}")));
     }
