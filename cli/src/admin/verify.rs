@@ -120,7 +120,7 @@ impl Kept {
                 None => kept.add(&value)?,
             }
         }
-        match kept.checkpoints.is_empty() {
+        match kept.checkpoints.is_empty() && kept.keys.is_empty() {
             true => {
                 Err("there is no checkpoint in it; `signet checkpoints --lines` prints some".into())
             }

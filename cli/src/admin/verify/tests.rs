@@ -194,6 +194,9 @@ async fn what_was_kept_is_read_as_it_was_printed() {
     let kept = Kept::read(&both).unwrap();
     assert_eq!((kept.checkpoints.len(), kept.keys.iter().count()), (4, 1));
 
+    let keys_alone = json!({ "keys": [stored.key], "checkpoints": [] }).to_string();
+    assert_eq!(Kept::read(&keys_alone).unwrap().keys.iter().count(), 1);
+
     let no_key = json!({ "keys": [{ "key_id": "k", "public_key": "xx" }], "checkpoints": [] });
     for wrong in [
         "",
