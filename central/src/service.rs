@@ -264,8 +264,9 @@ impl Running {
     }
 
     /// Returns when it has caught up with its store and takes work.
-    pub async fn ready(&self) {
-        self.application.readiness.ready().await;
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        let application = Arc::clone(&self.application);
+        async move { application.readiness.ready().await }
     }
 
     /// Runs until `shutdown` is cancelled, then drains.
