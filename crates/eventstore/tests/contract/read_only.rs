@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use eventstore::{Append, ExpectedVersion, NewEvent, OpenError, StreamKey, open_to_read};
+use eventstore::{Append, ExpectedVersion, NewEvent, OpenError, Options, StreamKey, open_to_read};
+use tempfile::TempDir;
 
 use crate::database::{Database, contract};
 use crate::integrity::{everything, fill, named, report, sign_all};
@@ -80,4 +81,29 @@ async fn a_database_without_a_store_stays_one(database: Arc<Database>) {
             "{refused}"
         );
     }
+}
+
+/// As a process that was killed leaves it: much of it is in the log beside the file only.
+#[tokio::test]
+async fn what_a_killed_process_left_behind_is_read_and_left_so() {
+    let (lived, left) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let file = |folder: &TempDir, name: &str| folder.path().join(name);
+    let url = |folder| format!("sqlite://{}", file(folder, "events.db").display());
+    let store = eventstore::open(&url(&lived), Options::default())
+        .await
+        .unwrap();
+    let events = fill(&*store, 4).await;
+    let names = ["events.db", "events.db-wal"];
+    for name in names {
+        std::fs::copy(file(&lived, name), file(&left, name)).unwrap();
+    }
+    let contents = || names.map(|name| std::fs::read(file(&left, name)).unwrap());
+    let before = contents();
+
+    let read = open_to_read(&url(&left)).await.unwrap();
+    assert_eq!(all(&*read).await, events);
+    assert!(report(&read, everything()).await.is_sound());
+    read.close().await;
+
+    assert!(contents() == before, "something was written");
 }
