@@ -54,6 +54,15 @@ pub enum StartError {
     /// The event store did not open.
     #[error("the event store cannot be opened: {0}")]
     EventStore(#[source] eventstore::OpenError),
+    /// Another central works on the database, which is a file.
+    #[error(
+        "another central uses {database}: a SQLite file is for one process; end the other one, or use \
+         PostgreSQL for several"
+    )]
+    DatabaseInUse {
+        /// The file.
+        database: PathBuf,
+    },
     /// The table of signing keys did not open.
     #[error("the table of signing keys cannot be opened: {0}; check --database-url and its rights")]
     KeyTable(String),
@@ -132,6 +141,7 @@ impl StartError {
             | Self::Randomness => "SIGNET-CENTRAL-0109",
             Self::Server(_) => "SIGNET-CENTRAL-0110",
             Self::UnreadableEvents(_) => "SIGNET-CENTRAL-0111",
+            Self::DatabaseInUse { .. } => "SIGNET-CENTRAL-0112",
         }
     }
 }

@@ -17,7 +17,8 @@
 //! (`subscriptions`), what is asked seldom or is much (`projections`), signatures over the events
 //! (`checkpoints`).
 //!
-//! Any number of replicas may share one database: nothing but the append decides who was first.
+//! Any number of replicas may share one PostgreSQL: nothing but the append decides who was first. A file of
+//! SQLite is for one process (`file_lock`).
 
 mod aggregates;
 mod authentication;
@@ -29,6 +30,7 @@ mod edge;
 mod error;
 mod event_types;
 mod exchange;
+mod file_lock;
 mod keys;
 mod metrics;
 mod projections;

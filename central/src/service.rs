@@ -22,6 +22,7 @@ use crate::{
     error::StartError,
     event_types,
     exchange::Exchange,
+    file_lock::FileLock,
     keys::{CheckpointKey, KeyStore, Rotation},
     metrics::Metrics,
     projections::{Projecting, RunningProjections},
@@ -81,6 +82,7 @@ pub async fn start_with_clock(
         .map(Certificate::load)
         .transpose()?;
     let port = Port::bind(config.listen)?;
+    let lock = FileLock::take(config.database_url())?;
     let options = eventstore::Options {
         read_replica_url: config.database_replica_url().map(Into::into),
         ..eventstore::Options::default()
@@ -158,7 +160,19 @@ pub async fn start_with_clock(
             propagation: application.config.key_propagation,
         },
     };
-    Running::begin(application, behind, store, keys, port, certificate)
+    let stored = Stored {
+        store,
+        keys,
+        _lock: lock,
+    };
+    Running::begin(application, behind, stored, port, certificate)
+}
+
+/// What lies in the database, and the hold on it, which goes last.
+struct Stored {
+    store: Arc<dyn EventStore>,
+    keys: Arc<KeyStore>,
+    _lock: FileLock,
 }
 
 /// What runs behind the calls.
@@ -181,8 +195,7 @@ fn consumers_options() -> ConsumersOptions {
 pub struct Running {
     address: SocketAddr,
     application: Arc<Application>,
-    store: Arc<dyn EventStore>,
-    keys: Arc<KeyStore>,
+    stored: Stored,
     handle: Handle<SocketAddr>,
     stop: CancellationToken,
     serving: AbortOnDropHandle<std::io::Result<()>>,
@@ -193,8 +206,7 @@ impl Running {
     fn begin(
         application: Arc<Application>,
         behind: Behind,
-        store: Arc<dyn EventStore>,
-        keys: Arc<KeyStore>,
+        stored: Stored,
         port: Port,
         certificate: Option<(axum_server::tls_rustls::RustlsConfig, edge::Reload)>,
     ) -> Result<Self, StartError> {
@@ -210,7 +222,7 @@ impl Running {
                 .map_err(|error| StartError::Server(error.to_string()))
         });
         let probe = StoreProbe {
-            store: Arc::clone(&store),
+            store: Arc::clone(&stored.store),
             directory: Arc::clone(&application.directory),
             readiness: Arc::clone(&application.readiness),
             metrics: Arc::clone(&application.metrics),
@@ -237,8 +249,7 @@ impl Running {
         Ok(Self {
             address,
             application,
-            store,
-            keys,
+            stored,
             handle,
             stop,
             serving,
@@ -253,8 +264,9 @@ impl Running {
     }
 
     /// Returns when it has caught up with its store and takes work.
-    pub async fn ready(&self) {
-        self.application.readiness.ready().await;
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        let application = Arc::clone(&self.application);
+        async move { application.readiness.ready().await }
     }
 
     /// Runs until `shutdown` is cancelled, then drains.
@@ -267,12 +279,12 @@ impl Running {
             () = shutdown.cancelled() => self.stop().await,
             ended = self.tasks.join_next() => {
                 let why = match ended {
-                    Some(Ok(Err(error))) => error.to_string(),
-                    Some(Err(error)) => error.to_string(),
-                    _ => "a part of it stopped".to_owned(),
+                    Some(Ok(Err(error))) => error,
+                    Some(Err(error)) => StartError::Server(error.to_string()),
+                    _ => StartError::Server("a part of it stopped".to_owned()),
                 };
                 self.close().await;
-                Err(StartError::Server(why))
+                Err(why)
             }
             ended = &mut self.serving => {
                 self.close().await;
@@ -321,8 +333,8 @@ impl Running {
         // What is left of them when it did not come to a graceful end.
         let consumers = Arc::clone(&self.application.consumers);
         consumers.shutdown(Duration::ZERO).await;
-        self.keys.close().await;
-        self.store.close().await;
+        self.stored.keys.close().await;
+        self.stored.store.close().await;
     }
 }
 

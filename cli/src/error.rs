@@ -55,6 +55,9 @@ pub enum Error {
         /// Where it shows first.
         position: u64,
     },
+    /// A database could not be opened or read.
+    #[error("{0}")]
+    Database(String),
     /// What was followed did not come to its end, so that its outcome is not known.
     #[error("{0}")]
     Unfinished(String),
@@ -78,6 +81,7 @@ impl Error {
             Self::Usage(_) => "SIGNET-CLI-0008",
             Self::Tampered { .. } => "SIGNET-CLI-0009",
             Self::Unfinished(_) => "SIGNET-CLI-0010",
+            Self::Database(_) => "SIGNET-CLI-0011",
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{
     Answer, Central, Database, Process, Secrets,
     central::{ADMINISTRATOR, BILLING, CHECKOUT},
     clients::range,
-    eventually, on_each_store,
+    eventually, on_each_store, on_postgres,
 };
 
 on_each_store!(
@@ -17,6 +17,8 @@ on_each_store!(
     what_is_cleared_comes_again,
     what_is_paused_answers_as_of_then,
     an_event_that_cannot_be_read_stops_it_until_it_is_mended,
+);
+on_postgres!(
     another_replica_goes_on_when_one_is_killed,
     another_replica_goes_on_when_one_stops,
 );

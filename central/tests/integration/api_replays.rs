@@ -187,6 +187,27 @@ async fn a_wrong_replay_is_refused_by_what_is_wrong() {
             "until",
             400,
         ),
+        (
+            json!({ "purpose": "count", "after": 11 }),
+            "after: the store ends at position 10",
+            400,
+        ),
+        (
+            json!({}),
+            "purpose: it has to be given: count or verify",
+            400,
+        ),
+        (
+            json!({ "purpose": "count", "after": -1 }),
+            "after: give a whole number",
+            400,
+        ),
+        (
+            json!({ "purpose": "count", "until_time": "noon" }),
+            "until_time: give a time as",
+            400,
+        ),
+        (json!([]), "body: give a JSON object", 400),
         (json!({ "purpose": "verify", "after": 3 }), "purpose", 400),
         (json!({ "purpose": "count", "tenant": "none" }), "none", 404),
     ] {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use eventstore::integrity::{Checkpoint, PublicKeys, Verify, verify};
 
-use crate::support::{Central, Database, Secrets, events::store_of, eventually, on_each_store};
+use crate::support::{
+    Central, Database, Secrets, events::store_of, eventually, on_each_store, on_postgres,
+};
 
 on_each_store!(
     checkpoints_appear_and_verify_with_the_published_key,
     a_chain_that_was_changed_is_not_signed_over,
-    replicas_that_start_at_once_sign_with_one_key,
 );
+on_postgres!(replicas_that_start_at_once_sign_with_one_key);
 
 const OFTEN: [&str; 2] = ["--checkpoint-interval", "100ms"];
 

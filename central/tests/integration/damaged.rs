@@ -3,18 +3,21 @@
 
 use std::sync::Arc;
 
+use ::central::StaticAuthenticator;
 use eventstore::integrity::{Checkpoints, Ed25519Signer};
 use protocol::v1::{DeleteTenantRequest, DeletionPolicy};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    Central, Database,
+    Central, Database, Secrets,
     central::{ADMINISTRATOR, BILLING, CHECKOUT, OPERATOR},
     events::store_of,
     eventually, on_each_store, with_bearer,
 };
 
 on_each_store!(
+    what_ends_it_at_start_is_said_once,
     a_damaged_event_is_named_and_the_others_are_still_shown,
     an_event_of_another_release_is_named,
     a_damaged_checkpoint_hides_no_others,
@@ -71,6 +74,25 @@ async fn a_damaged_event_is_named_and_the_others_are_still_shown(database: Datab
     assert_eq!(before.all("events", "position"), [1]);
     let of_bank = central.ask("/api/v1/tenants/bank/events").await;
     assert_eq!(of_bank.status, 200);
+}
+
+async fn what_ends_it_at_start_is_said_once(database: Database) {
+    let secrets = Secrets::new();
+    let before = Central::start(&secrets, &database, &[]).await;
+    before.furnish().await;
+    before.running.stop().await.unwrap();
+    let damage = "UPDATE events SET metadata = '{\"actor\":1}' WHERE position = 4";
+    assert_eq!(database.execute(damage).await, 1);
+
+    let nobody = Arc::new(StaticAuthenticator::default());
+    let started = ::central::start(secrets.config(&database, &[]), nobody).await;
+    let ended = started.unwrap().run_until(CancellationToken::new()).await;
+
+    let error = ended.unwrap_err();
+    assert_eq!(error.code(), "SIGNET-CENTRAL-0110");
+    let text = error.to_string();
+    assert_eq!(text.matches("ended by itself").count(), 1, "{text}");
+    assert!(text.contains("position 4"), "{text}");
 }
 
 async fn an_event_of_another_release_is_named(database: Database) {

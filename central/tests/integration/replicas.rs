@@ -1,15 +1,19 @@
-//! Two centrals on one database behave as one.
+//! Two centrals on one database behave as one; on a file there is only one.
+
+use std::sync::Arc;
+
+use ::central::StaticAuthenticator;
 
 use crate::support::{
-    Central, Database, Secrets,
+    Central, Database, Process, Secrets,
     central::{CHECKOUT, OPERATOR},
     clients::{assert_disjoint, range},
-    on_each_store,
+    on_postgres,
     samples::{applied_generator, applied_role, applied_tenant, generator, role, tenant},
     with_bearer,
 };
 
-on_each_store!(
+on_postgres!(
     ranges_of_two_replicas_are_disjoint,
     a_tenant_declared_twice_at_once_has_one_key,
     what_one_replica_wrote_the_other_knows_at_once,
@@ -135,4 +139,26 @@ async fn what_one_replica_wrote_the_other_knows_at_once(database: Database) {
         );
         assert!(right.exchange(CHECKOUT, &name, "").await.is_ok());
     }
+}
+
+/// Whether a second central starts beside those there are; if not, its code.
+async fn another(secrets: &Secrets, database: &Database) -> Result<(), &'static str> {
+    let nobody = Arc::new(StaticAuthenticator::default());
+    let started = ::central::start(secrets.config(database, &[]), nobody).await;
+    started.map(drop).map_err(|error| error.code())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_for_one_central_as_long_as_that_lives() {
+    const IN_USE: Result<(), &str> = Err("SIGNET-CENTRAL-0112");
+    let (secrets, database) = (Secrets::new(), Database::sqlite());
+    let killed = Process::start(&secrets, &database);
+    assert_eq!(another(&secrets, &database).await, IN_USE);
+    killed.kill();
+
+    let stopped = Central::start(&secrets, &database, &[]).await;
+    assert_eq!(another(&secrets, &database).await, IN_USE);
+    stopped.running.stop().await.unwrap();
+
+    assert_eq!(another(&secrets, &database).await, Ok(()));
 }

@@ -41,9 +41,12 @@ async fn the_private_part_of_a_retired_key_is_removed_and_no_other(database: Dat
     };
     let flags = ["--key-check-interval", "20ms", "--key-propagation", "1h"];
     let secrets = Secrets::new();
-    // Of two replicas either may be the one that does it.
+    // Of two replicas either may be the one that does it; a file has but one.
     let central = Central::start_with_clock(&secrets, &database, &flags, clock.clone()).await;
-    let other = Central::start_with_clock(&secrets, &database, &flags, clock).await;
+    let other = match database.is_sqlite() {
+        true => None,
+        false => Some(Central::start_with_clock(&secrets, &database, &flags, clock).await),
+    };
     central.furnish().await;
     let first = announced(&central).await.remove(0).0;
     ahead.store(30 * DAY, Ordering::Relaxed);
@@ -68,8 +71,9 @@ async fn the_private_part_of_a_retired_key_is_removed_and_no_other(database: Dat
         database.stored_keys("acme").await == [second.clone()]
     })
     .await;
-    assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
-    assert!(other.exchange(CHECKOUT, "acme", "").await.is_ok());
+    for central in [Some(&central), other.as_ref()].into_iter().flatten() {
+        assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
+    }
     let shown = central.look(SUBSCRIPTION).await;
     assert_eq!(shown["dead_letters"], 0, "{shown}");
     eventually("metrics tell its position", async || {

@@ -23,9 +23,12 @@ async fn a_key_is_published_then_signs_then_is_retired(database: Database) {
     };
     let flags = ["--key-check-interval", "20ms", "--key-propagation", "1h"];
     let (secrets, start) = (Secrets::new(), clock.clone());
-    // Two replicas rotate at once; it has to look as if there were one.
+    // Two replicas rotate at once, save on a file; it has to look as if there were one.
     let central = Central::start_with_clock(&secrets, &database, &flags, start).await;
-    let other = Central::start_with_clock(&secrets, &database, &flags, clock).await;
+    let other = match database.is_sqlite() {
+        true => None,
+        false => Some(Central::start_with_clock(&secrets, &database, &flags, clock).await),
+    };
     central.furnish().await;
     let phases = async || {
         let keys = central.look("/api/v1/tenants/acme/keys").await;
@@ -56,7 +59,9 @@ async fn a_key_is_published_then_signs_then_is_retired(database: Database) {
     eventually("the first is gone", async || phases().await == ["active"]).await;
     let page = central.public("/t/acme/jwks").await.text().await.unwrap();
     assert!(!page.contains(&first), "{page}");
-    assert!(other.exchange(CHECKOUT, "acme", "").await.is_ok());
+    for central in [Some(&central), other.as_ref()].into_iter().flatten() {
+        assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
+    }
     let events = central.look("/api/v1/tenants/acme/events?limit=1000").await;
     let added = events["events"].as_array().unwrap().iter();
     let added = added

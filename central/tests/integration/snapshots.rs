@@ -6,13 +6,11 @@ use crate::support::{
     Central, Database, Secrets,
     central::CHECKOUT,
     clients::{assert_disjoint, range},
-    on_each_store,
+    on_each_store, on_postgres,
 };
 
-on_each_store!(
-    a_fresh_replica_loads_a_generator_from_a_snapshot,
-    a_corrupted_snapshot_is_skipped_and_nothing_is_lost,
-);
+on_each_store!(a_corrupted_snapshot_is_skipped_and_nothing_is_lost);
+on_postgres!(a_fresh_replica_loads_a_generator_from_a_snapshot);
 
 const TAKEN: &str = r#"signet_central_snapshots_taken_total{stream_type="generator"}"#;
 const USED: &str = r#"signet_central_snapshots_used_total{stream_type="generator"}"#;

@@ -11,7 +11,7 @@ use crate::error::Error;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks one central as its administrator.
+/// Asks one central, as its administrator or with a tenant's own token.
 pub(super) struct Client {
     http: reqwest::Client,
     server: String,
@@ -83,7 +83,10 @@ impl Client {
             .as_str()
             .unwrap_or("no reason given");
         let mend = match (status, body["error"]["code"].as_str()) {
-            (StatusCode::UNAUTHORIZED, _) => "; compare --token-file with central's own",
+            (StatusCode::UNAUTHORIZED, _) => {
+                "; compare --token-file with central's own, or name the tenant of a tenant's token \
+                 (--tenant)"
+            }
             (_, Some("SIGNET-CENTRAL-0005")) => "; `signet get tenants` lists what there is",
             _ => "",
         };

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::{
     Shared,
     client::Client,
-    path::{segment, with_query},
+    number::number,
+    path::{of, segment, with_query},
     table::{self, Column, Format},
 };
 use crate::{error::Error, output};
@@ -78,22 +79,26 @@ enum DeadLetters {
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        #[arg(long, default_value_t = 100, value_parser = number, allow_negative_numbers = true)]
+        limit: u64,
     },
     /// Hand events to their handlers again: one by its id, or all of a subscription or tenant
+    #[command(override_usage = "signet dead-letters replay ID\n       \
+        signet dead-letters replay [--subscription NAME] [--tenant NAME], at least one of them")]
     Replay(Chosen),
     /// Give events up for good: one by its id, or all of a subscription or tenant
+    #[command(override_usage = "signet dead-letters drop ID\n       \
+        signet dead-letters drop [--subscription NAME] [--tenant NAME], at least one of them")]
     Drop(Chosen),
 }
 
 #[derive(Debug, Args)]
 struct Filter {
     /// Only those of this subscription
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     subscription: Option<String>,
     /// Only those of this tenant
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
 }
 
@@ -148,6 +153,7 @@ pub async fn dead_letters(options: DeadLetterOptions) -> Result<(), Error> {
         Method::Get => {
             let answer = client.get(&path).await?;
             table::list(&answer, "dead_letters", LETTERS, options.shared.output);
+            table::tell_more(&answer, "--after");
             return Ok(());
         }
         Method::Post => match &options.what {
@@ -249,10 +255,13 @@ fn call(what: &DeadLetters) -> (Method, String) {
             after,
             limit,
         } => {
-            let mut parameters = filter.parameters().to_vec();
-            parameters.push(("after", after.clone()));
-            parameters.push(("limit", Some(limit.to_string())));
-            (Method::Get, with_query(DEAD_LETTERS, &parameters))
+            let parameters = [
+                ("subscription", filter.subscription.clone()),
+                ("after", after.clone()),
+                ("limit", Some(limit.to_string())),
+            ];
+            let path = of(filter.tenant.as_deref(), "dead-letters");
+            (Method::Get, with_query(&path, &parameters))
         }
         DeadLetters::Replay(Chosen { id: Some(id), .. }) => {
             (Method::Post, format!("{}/replay", one(id)))

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Shared,
     client::Client,
-    path::with_query,
-    replay,
+    number::number,
+    path::{of, with_query},
     table::{self, Column, Format},
+    verify,
 };
 use crate::{error::Error, output};
 
@@ -49,14 +50,14 @@ enum What {
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
         /// Only positions above this one
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
         after: Option<u64>,
         /// Only positions below this one
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
         before: Option<u64>,
         /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        #[arg(long, default_value_t = 100, value_parser = number, allow_negative_numbers = true)]
+        limit: u64,
         /// The newest first
         #[arg(long)]
         backward: bool,
@@ -66,15 +67,11 @@ enum What {
         #[command(flatten)]
         filter: Filter,
         /// Begin behind this position instead of at the end
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
         after: Option<u64>,
     },
     /// Verify hash chains and checkpoints; fails and names the first fault if there is one
-    Verify {
-        /// Only the chain of this tenant
-        #[arg(long)]
-        tenant: Option<String>,
-    },
+    Verify(verify::Options),
 }
 
 #[derive(Debug, Args)]
@@ -97,9 +94,12 @@ struct Filter {
 }
 
 impl Filter {
+    fn path(&self) -> String {
+        of(self.tenant.as_deref(), "events")
+    }
+
     fn parameters(&self) -> Vec<(&'static str, Option<String>)> {
         vec![
-            ("tenant", self.tenant.clone()),
             ("type", self.types.clone()),
             ("stream_type", self.stream_type.clone()),
             ("stream_id", self.stream_id.clone()),
@@ -111,19 +111,20 @@ impl Filter {
 /// Does what was asked for.
 ///
 /// # Errors
-/// Central cannot be reached, refuses, or holds events that were tampered with.
+/// Central or the database cannot be reached, or holds events that were tampered with.
 pub async fn run(options: Options) -> Result<(), Error> {
-    let client = Client::new(&options.shared.connection)?;
-    let format = options.shared.output;
+    let (connection, format) = (&options.shared.connection, options.shared.output);
     match options.what {
-        What::Tail { filter, after } => tail(&client, &filter, after, format).await,
-        What::Verify { tenant } => {
-            let body = json!({ "purpose": "verify", "tenant": tenant });
-            replay::start(&client, body, true, format).await
+        What::Tail { filter, after } => {
+            let client = Client::new(connection)?;
+            tail(&client, &filter, after, format).await
         }
-        What::List { .. } => {
+        What::Verify(asked) => verify::run(asked, connection, format).await,
+        What::List { backward, .. } => {
+            let client = Client::new(connection)?;
             let answer = client.get(&list_path(&options.what)).await?;
             table::list(&answer, "events", COLUMNS, format);
+            table::tell_more(&answer, if backward { "--before" } else { "--after" });
             Ok(())
         }
     }
@@ -151,7 +152,7 @@ fn list_path(what: &What) -> String {
         ("limit", Some(limit.to_string())),
         ("direction", backward.then(|| "backward".to_owned())),
     ]);
-    with_query("/api/v1/events", &parameters)
+    with_query(&filter.path(), &parameters)
 }
 
 /// Asks for what is new again and again.
@@ -163,14 +164,12 @@ async fn tail(
 ) -> Result<(), Error> {
     let mut after = match after {
         Some(after) => after,
-        None => end(client).await?,
+        None => end(client, filter).await?,
     };
     loop {
         let mut parameters = filter.parameters();
         parameters.push(("after", Some(after.to_string())));
-        let page = client
-            .get(&with_query("/api/v1/events", &parameters))
-            .await?;
+        let page = client.get(&with_query(&filter.path(), &parameters)).await?;
         for event in page["events"].as_array().into_iter().flatten() {
             output::line(&line(event, format));
         }
@@ -184,10 +183,10 @@ async fn tail(
     }
 }
 
-/// Where the store ends now.
-async fn end(client: &Client) -> Result<u64, Error> {
-    let newest = client.get("/api/v1/events?direction=backward&limit=1");
-    let newest = newest.await?;
+/// Where the events end now, of the tenant or of all.
+async fn end(client: &Client, filter: &Filter) -> Result<u64, Error> {
+    let newest = format!("{}?direction=backward&limit=1", filter.path());
+    let newest = client.get(&newest).await?;
     Ok(newest["events"][0]["position"].as_u64().unwrap_or(0))
 }
 
@@ -222,7 +221,7 @@ mod tests {
         );
         assert_eq!(
             list_path(&all.unwrap().what),
-            "/api/v1/events?tenant=acme&type=A%2CB&stream_type=role&stream_id=shop%2Freader\
+            "/api/v1/tenants/acme/events?type=A%2CB&stream_type=role&stream_id=shop%2Freader\
              &from=2026-01-01T00%3A00%3A00Z&until=2026-01-02T00%3A00%3A00Z&after=3&before=9\
              &limit=7&direction=backward"
         );

@@ -3,6 +3,7 @@
 mod client;
 pub mod consumers;
 pub mod events;
+mod number;
 mod path;
 pub mod projections;
 pub mod records;
@@ -10,6 +11,7 @@ pub mod replay;
 #[cfg(test)]
 mod scripted;
 mod table;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -17,6 +19,7 @@ use clap::{Args, Subcommand};
 
 use self::{
     client::Client,
+    number::number,
     table::{Column, Format},
 };
 use crate::error::Error;
@@ -51,7 +54,7 @@ pub struct Connection {
         default_value = "http://127.0.0.1:7750"
     )]
     pub server: String,
-    /// File with the administrators' secret
+    /// File with the administrators' secret; where a tenant is named, a token of that tenant serves too
     #[arg(
         long,
         global = true,
@@ -84,11 +87,11 @@ enum What {
         #[command(flatten)]
         tenant: Tenant,
         /// Position to begin after
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
         after: u64,
         /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        #[arg(long, default_value_t = 100, value_parser = number, allow_negative_numbers = true)]
+        limit: u64,
     },
 }
 
@@ -100,7 +103,7 @@ struct Tenant {
 
 impl Tenant {
     fn path(&self, what: &str) -> String {
-        format!("/api/v1/tenants/{}/{what}", path::segment(&self.tenant))
+        path::of(Some(&self.tenant), what)
     }
 }
 
@@ -185,5 +188,6 @@ pub async fn run(options: Options) -> Result<(), Error> {
         .await?;
     let (list, columns) = options.what.list();
     table::list(&answer, list, columns, options.shared.output);
+    table::tell_more(&answer, "--after");
     Ok(())
 }

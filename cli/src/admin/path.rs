@@ -14,6 +14,14 @@ pub(super) fn with_query(path: &str, parameters: &[(&str, Option<String>)]) -> S
     }
 }
 
+/// The path of a list: that of one tenant, which a token of the tenant opens as well, or that of all.
+pub(super) fn of(tenant: Option<&str>, list: &str) -> String {
+    match tenant {
+        Some(tenant) => format!("/api/v1/tenants/{}/{list}", segment(tenant)),
+        None => format!("/api/v1/{list}"),
+    }
+}
+
 /// A name as one segment of a path.
 pub(super) fn segment(name: &str) -> String {
     // Of a path, a plus is a plus and no space.
@@ -23,7 +31,7 @@ pub(super) fn segment(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{segment, with_query};
+    use super::{of, segment, with_query};
 
     #[test]
     fn what_is_not_given_is_not_asked_for() {
@@ -38,6 +46,12 @@ mod tests {
             with_query("/e", &parameters),
             "/e?type=A%2CB&from=2026-11-21T17%3A00%3A00%2B01%3A00"
         );
+    }
+
+    #[test]
+    fn a_tenant_has_paths_of_its_own() {
+        assert_eq!(of(None, "events"), "/api/v1/events");
+        assert_eq!(of(Some("a/b"), "events"), "/api/v1/tenants/a%2Fb/events");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{
     Shared,
     client::Client,
-    path::with_query,
+    number::number,
+    path::{of, with_query},
     table::{self, Column},
 };
 use crate::{error::Error, output};
@@ -41,7 +42,7 @@ pub struct AllocationOptions {
     #[arg(long)]
     namespace: Option<String>,
     /// Only those that this id lies in
-    #[arg(long)]
+    #[arg(long, value_parser = number, allow_negative_numbers = true)]
     id: Option<u64>,
     /// Given at this time or later (RFC 3339)
     #[arg(long, value_name = "TIME")]
@@ -50,14 +51,14 @@ pub struct AllocationOptions {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Only if everything up to this position is known
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
     min_position: Option<u64>,
     /// Begin behind the page that named this
     #[arg(long, value_name = "NEXT")]
     after: Option<String>,
     /// How many at most
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value_t = 100, value_parser = number, allow_negative_numbers = true)]
+    limit: u64,
     #[command(flatten)]
     shared: Shared,
 }
@@ -69,11 +70,11 @@ pub struct CheckpointOptions {
     #[arg(long)]
     tenant: Option<String>,
     /// Only positions below this one
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
     after: Option<u64>,
     /// How many at most
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value_t = 100, value_parser = number, allow_negative_numbers = true)]
+    limit: u64,
     /// As the lines that are to be kept elsewhere
     #[arg(long, conflicts_with = "output")]
     lines: bool,
@@ -85,7 +86,6 @@ impl AllocationOptions {
     fn path(&self) -> String {
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let parameters = [
-            ("tenant", self.tenant.clone()),
             ("generator", self.generator.clone()),
             ("namespace", self.namespace.clone()),
             ("id", number(self.id)),
@@ -95,18 +95,17 @@ impl AllocationOptions {
             ("after", self.after.clone()),
             ("limit", Some(self.limit.to_string())),
         ];
-        with_query("/api/v1/allocations", &parameters)
+        with_query(&of(self.tenant.as_deref(), "allocations"), &parameters)
     }
 }
 
 impl CheckpointOptions {
     fn path(&self) -> String {
         let parameters = [
-            ("tenant", self.tenant.clone()),
             ("after", self.after.map(|after| after.to_string())),
             ("limit", Some(self.limit.to_string())),
         ];
-        with_query("/api/v1/checkpoints", &parameters)
+        with_query(&of(self.tenant.as_deref(), "checkpoints"), &parameters)
     }
 }
 
@@ -118,7 +117,7 @@ pub async fn allocations(options: AllocationOptions) -> Result<(), Error> {
     let client = Client::new(&options.shared.connection)?;
     let answer = client.get(&options.path()).await?;
     table::list(&answer, "allocations", ALLOCATIONS, options.shared.output);
-    tell_more(&answer);
+    table::tell_more(&answer, "--after");
     Ok(())
 }
 
@@ -139,7 +138,7 @@ pub async fn checkpoints(options: CheckpointOptions) -> Result<(), Error> {
     if let Some(damaged) = damaged(&answer) {
         output::note(&damaged);
     }
-    tell_more(&answer);
+    table::tell_more(&answer, "--after");
     Ok(())
 }
 
@@ -161,30 +160,12 @@ fn lines(answer: &Value) -> Vec<String> {
     checkpoints.map(Value::to_string).collect()
 }
 
-fn tell_more(answer: &Value) {
-    if let Some(after) = going_on(answer) {
-        output::note(&format!("there may be more: --after {after}"));
-    }
-}
-
-/// What to give for the next page, if there may be one.
-fn going_on(answer: &Value) -> Option<String> {
-    if answer["end"] == true {
-        return None;
-    }
-    match &answer["next"] {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
     use serde_json::json;
 
-    use super::{damaged, going_on, lines};
+    use super::{damaged, lines};
     use crate::{Cli, Command};
 
     fn path(line: &str) -> Result<String, clap::Error> {
@@ -202,7 +183,7 @@ mod tests {
                    --after x --limit 3";
         assert_eq!(
             path(all).unwrap(),
-            "/api/v1/allocations?tenant=acme&generator=order-id&namespace=shop&id=7\
+            "/api/v1/tenants/acme/allocations?generator=order-id&namespace=shop&id=7\
              &from=2026-01-01T00%3A00%3A00Z&until=2026-01-02T00%3A00%3A00Z&min_position=9\
              &after=x&limit=3"
         );
@@ -211,7 +192,7 @@ mod tests {
         let checkpoints = path("signet checkpoints --tenant acme --after 9 --limit 3").unwrap();
         assert_eq!(
             checkpoints,
-            "/api/v1/checkpoints?tenant=acme&after=9&limit=3"
+            "/api/v1/tenants/acme/checkpoints?after=9&limit=3"
         );
     }
 
@@ -241,14 +222,5 @@ mod tests {
         assert!(told.contains("positions 9, 3;"), "{told}");
         assert_eq!(damaged(&json!({ "checkpoints": [], "damaged": [] })), None);
         assert_eq!(damaged(&json!({ "checkpoints": [] })), None);
-    }
-
-    #[test]
-    fn the_next_page_is_named_until_the_end() {
-        let next = |next, end| going_on(&json!({ "next": next, "end": end }));
-        assert_eq!(next(json!("a"), false), Some("a".to_owned()));
-        assert_eq!(next(json!(7), false), Some("7".to_owned()));
-        assert_eq!(next(json!(7), true), None);
-        assert_eq!(next(json!(null), false), None);
     }
 }

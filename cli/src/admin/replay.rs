@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{
     Shared,
     client::Client,
-    path::{segment, with_query},
+    number::number,
+    path::{of, segment, with_query},
     table::{self, Column, Format},
 };
 use crate::{
@@ -47,20 +48,55 @@ enum What {
         /// Only those of this tenant
         #[arg(long)]
         tenant: Option<String>,
+        /// Begin behind the one with this id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_parser = number, allow_negative_numbers = true)]
+        limit: u64,
     },
     /// How far a replay is
     Show {
-        /// Its id
-        id: String,
+        #[command(flatten)]
+        replay: Replay,
         /// Follow it to its end
         #[arg(long)]
         follow: bool,
     },
     /// Stop a replay
     Cancel {
-        /// Its id
-        id: String,
+        #[command(flatten)]
+        replay: Replay,
     },
+}
+
+/// Which one.
+#[derive(Debug, Args)]
+struct Replay {
+    /// Its id
+    id: String,
+    /// Its tenant; of use with a token of that tenant
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+impl Replay {
+    fn path(&self) -> String {
+        let list = of(self.tenant.as_deref(), "replays");
+        format!("{list}/{}", segment(&self.id))
+    }
+
+    fn how_to_go_on(&self) -> String {
+        let Self { id, tenant } = self;
+        let which = match tenant {
+            Some(tenant) => format!("{id} --tenant {tenant}"),
+            None => id.clone(),
+        };
+        format!(
+            "the replay goes on; `signet replay show {which} --follow` follows it, \
+             `signet replay cancel {which}` ends it"
+        )
+    }
 }
 
 #[derive(Debug, Args)]
@@ -78,13 +114,13 @@ struct Start {
     #[arg(long = "event-type", value_name = "TYPE")]
     event_types: Vec<String>,
     /// Only positions above this one
-    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    #[arg(long, value_name = "POSITION", default_value_t = 0, value_parser = number, allow_negative_numbers = true)]
     after: u64,
     /// Only positions up to this one
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", value_parser = number, allow_negative_numbers = true)]
     until: Option<u64>,
     /// Only versions of the stream up to this one
-    #[arg(long, value_name = "VERSION", requires = "stream")]
+    #[arg(long, value_name = "VERSION", requires = "stream", value_parser = number, allow_negative_numbers = true)]
     until_version: Option<u64>,
     /// Only events recorded at this time or earlier (RFC 3339)
     #[arg(long, value_name = "TIME")]
@@ -109,7 +145,6 @@ impl Start {
                 Purpose::Count => "count",
                 Purpose::Verify => "verify",
             },
-            "tenant": self.tenant,
             "stream": self.stream,
             "event_types": self.event_types,
             "after": self.after,
@@ -128,72 +163,84 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let client = Client::new(&options.shared.connection)?;
     let format = options.shared.output;
     match options.what {
-        What::Start(asked) => start(&client, asked.body(), !asked.detach, format).await,
-        What::List { tenant } => {
-            let path = match tenant {
-                Some(tenant) => format!("/api/v1/tenants/{}/replays", segment(&tenant)),
-                None => "/api/v1/replays".to_owned(),
-            };
-            let path = with_query(&path, &[("limit", Some("1000".to_owned()))]);
-            table::list(&client.get(&path).await?, "replays", COLUMNS, format);
+        What::Start(asked) => {
+            let tenant = asked.tenant.as_deref();
+            start(&client, tenant, asked.body(), !asked.detach, format).await
+        }
+        What::List {
+            tenant,
+            after,
+            limit,
+        } => {
+            let parameters = [("after", after), ("limit", Some(limit.to_string()))];
+            let path = with_query(&of(tenant.as_deref(), "replays"), &parameters);
+            let answer = client.get(&path).await?;
+            table::list(&answer, "replays", COLUMNS, format);
+            table::tell_more(&answer, "--after");
             Ok(())
         }
-        What::Show { id, follow: true } => follow(&client, &id, format).await,
-        What::Show { id, follow: false } => {
-            let replay = client.get(&path_of(&id)).await?;
+        What::Show {
+            replay,
+            follow: true,
+        } => follow(&client, &replay, format).await,
+        What::Show {
+            replay,
+            follow: false,
+        } => {
+            let replay = client.get(&replay.path()).await?;
             output::line(&shown(&replay, format));
             Ok(())
         }
-        What::Cancel { id } => {
-            let replay = client.delete(&path_of(&id)).await?;
+        What::Cancel { replay } => {
+            let replay = client.delete(&replay.path()).await?;
             output::line(&shown(&replay, format));
             Ok(())
         }
     }
 }
 
-fn path_of(id: &str) -> String {
-    format!("/api/v1/replays/{}", segment(id))
-}
-
-/// Starts a replay, and follows it if that is wanted.
+/// Starts a replay, of a tenant or of all, and follows it if that is wanted.
 pub(super) async fn start(
     client: &Client,
+    tenant: Option<&str>,
     body: Value,
     wait: bool,
     format: Format,
 ) -> Result<(), Error> {
-    let begun = client.post("/api/v1/replays", Some(body)).await?;
-    let id = begun["id"].as_str().unwrap_or_default();
+    let begun = client.post(&of(tenant, "replays"), Some(body)).await?;
+    let replay = Replay {
+        id: begun["id"].as_str().unwrap_or_default().to_owned(),
+        tenant: tenant.map(str::to_owned),
+    };
     if wait {
-        return follow(client, id, format).await;
+        return follow(client, &replay, format).await;
     }
     output::line(&shown(&begun, format));
-    output::note(&how_to_go_on(id));
+    output::note(&replay.how_to_go_on());
     Ok(())
 }
 
 /// Shows how far a replay is until it ends. Ctrl-C ends the showing and not the replay; whoever asked
 /// for its outcome has none then.
-async fn follow(client: &Client, id: &str, format: Format) -> Result<(), Error> {
+async fn follow(client: &Client, replay: &Replay, format: Format) -> Result<(), Error> {
     let interrupted = async {
         // Without the signal there is no interruption.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    follow_until(client, id, format, interrupted).await
+    follow_until(client, replay, format, interrupted).await
 }
 
 async fn follow_until(
     client: &Client,
-    id: &str,
+    followed: &Replay,
     format: Format,
     interrupted: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let mut interrupted = pin!(interrupted);
     let progress = Progress::begin();
-    let path = path_of(id);
+    let path = followed.path();
     loop {
         let replay = client.get(&path).await?;
         if replay["state"] != "running" {
@@ -209,7 +256,7 @@ async fn follow_until(
         tokio::select! {
             () = &mut interrupted => {
                 progress.end();
-                output::note(&how_to_go_on(id));
+                output::note(&followed.how_to_go_on());
                 let what = "the replay is not over, and nothing is known of its outcome";
                 return Err(Error::Unfinished(what.to_owned()));
             }
@@ -218,15 +265,8 @@ async fn follow_until(
     }
 }
 
-fn how_to_go_on(id: &str) -> String {
-    format!(
-        "the replay goes on; `signet replay show {id} --follow` follows it, \
-         `signet replay cancel {id}` ends it"
-    )
-}
-
 /// How fast it is, and how long it will take.
-fn pace(replay: &Value) -> String {
+pub(super) fn pace(replay: &Value) -> String {
     let rate = replay["events_per_second"].as_f64().unwrap_or(0.0);
     match replay["seconds_left"].as_f64() {
         Some(left) => format!("{rate:.0} events/s, {left:.0} s left"),
@@ -235,7 +275,7 @@ fn pace(replay: &Value) -> String {
 }
 
 /// A replay in a few lines.
-fn shown(replay: &Value, format: Format) -> String {
+pub(super) fn shown(replay: &Value, format: Format) -> String {
     if format == Format::Json {
         return format!("{replay:#}");
     }
@@ -244,10 +284,12 @@ fn shown(replay: &Value, format: Format) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let mut name = text(&replay["purpose"]);
+    if let Some(id) = replay["id"].as_str() {
+        name = format!("{name} {id}");
+    }
     let mut lines = vec![format!(
-        "{} {}: {}, {} of {} events read, at position {}",
-        text(&replay["purpose"]),
-        text(&replay["id"]),
+        "{name}: {}, {} of {} events read, at position {}",
         text(&replay["state"]),
         text(&replay["read"]),
         text(&replay["total"]),
@@ -272,10 +314,14 @@ fn shown(replay: &Value, format: Format) -> String {
     }
     if replay["result"]["sound"] == true {
         lines.push(format!(
-            "sound: {} events of {} tenants, {} checkpoints{}",
+            "sound: {} events of {} tenants, {} checkpoints{}{}",
             report["events"],
             report["tenants"],
             report["checkpoints"],
+            match report["kept_checkpoints"].as_u64() {
+                Some(kept) if kept > 0 => format!(" and {kept} that were kept outside"),
+                _ => String::new(),
+            },
             match report["signatures_checked"].as_bool() {
                 Some(true) => "",
                 _ => " (no keys to check signatures with)",
@@ -287,7 +333,7 @@ fn shown(replay: &Value, format: Format) -> String {
 
 /// Whether it came to a good end: read to its end, and, if it verified, found sound. Whatever else it
 /// says is no such end.
-fn verdict(replay: &Value) -> Result<(), Error> {
+pub(super) fn verdict(replay: &Value) -> Result<(), Error> {
     if let Some(message) = replay["failure"]["message"].as_str() {
         return Err(Error::Central(format!("the replay failed: {message}")));
     }

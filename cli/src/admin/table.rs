@@ -30,6 +30,24 @@ pub(super) fn list(answer: &Value, name: &str, columns: &[Column], format: Forma
     output::table(&headings, &rows);
 }
 
+/// Says what to give for the next page, if there may be one.
+pub(super) fn tell_more(answer: &Value, flag: &str) {
+    if let Some(next) = going_on(answer) {
+        output::note(&format!("there may be more: {flag} {next}"));
+    }
+}
+
+fn going_on(answer: &Value) -> Option<String> {
+    if answer["end"] == true {
+        return None;
+    }
+    match &answer["next"] {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
 /// The cells of an item.
 pub(super) fn row(item: &Value, columns: &[Column]) -> Vec<String> {
     let cells = columns.iter();
@@ -59,7 +77,7 @@ fn cell(value: Option<&Value>) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::cell;
+    use super::{cell, going_on};
 
     #[test]
     fn cells_are_for_people() {
@@ -68,5 +86,15 @@ mod tests {
         assert_eq!(cell(Some(&json!(["shop", "depot"]))), "shop,depot");
         assert_eq!(cell(Some(&json!([{"kind": "User", "name": "ann"}]))), "ann");
         assert_eq!(cell(Some(&json!(7))), "7");
+    }
+
+    #[test]
+    fn the_next_page_is_named_until_the_end() {
+        let next = |next, end| going_on(&json!({ "next": next, "end": end }));
+        assert_eq!(next(json!("a"), false), Some("a".to_owned()));
+        assert_eq!(next(json!(7), false), Some("7".to_owned()));
+        assert_eq!(next(json!(7), true), None);
+        assert_eq!(next(json!(null), false), None);
+        assert_eq!(going_on(&json!({ "tenants": [] })), None);
     }
 }

@@ -1,22 +1,15 @@
 //! The programs of Signet, put together in this process.
 
-use std::{
-    collections::BTreeMap,
-    fs::{DirBuilder, File},
-    net::SocketAddr,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use central::{Caller, StaticAuthenticator, Workload};
 use clap::Parser as _;
-use tempfile::TempDir;
 
 use super::{
     Declared, ResourceState, ServiceAccount, Settings, free_port, identities, read,
     reconcile::Reconciler,
+    running_central::{self, RunningCentral},
+    state_folder::StateFolder,
 };
 use crate::error::Error;
 
@@ -29,7 +22,7 @@ pub struct Environment {
     folder: StateFolder,
     callers: Arc<StaticAuthenticator>,
     central_address: SocketAddr,
-    central: Option<central::Running>,
+    central: Option<RunningCentral>,
     reconciler: Reconciler,
     declared: Declared,
     states: Vec<ResourceState>,
@@ -87,15 +80,11 @@ impl Environment {
         self.declared = declared;
     }
 
-    /// Starts central, at the address it had before.
+    /// Starts central, at the address it had before, and waits until it takes work.
     ///
     /// # Errors
-    /// Central did not start.
+    /// Central did not start, or cannot read what it stored.
     pub async fn start_central(&mut self) -> Result<(), Error> {
-        let failed = |reason: String| Error::Program {
-            program: "central",
-            reason,
-        };
         let master_key = identities::master_key_file(&self.folder.path)?;
         let secret = self.administrator_secret()?;
         let address = self.central_address.to_string();
@@ -116,12 +105,26 @@ impl Environment {
             "--shutdown-grace".as_ref(),
             "2s".as_ref(),
         ])
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| running_central::failed(error.to_string()))?;
         let running = central::start(config, self.callers.clone())
             .await
-            .map_err(|error| failed(error.to_string()))?;
-        self.central = Some(running);
+            .map_err(|error| running_central::failed(error.to_string()))?;
+        let central = RunningCentral::begin(running).await?;
+        self.central = Some(central);
         Ok(())
+    }
+
+    /// Returns when central ended although nobody had asked it to.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn central_ended(&mut self) -> Result<(), Error> {
+        let Some(central) = &mut self.central else {
+            return std::future::pending().await;
+        };
+        let ended = central.end().await;
+        self.central = None;
+        ended
     }
 
     /// Stops central; sidecars stay.
@@ -132,10 +135,7 @@ impl Environment {
         let Some(central) = self.central.take() else {
             return Ok(());
         };
-        central.stop().await.map_err(|error| Error::Program {
-            program: "central",
-            reason: error.to_string(),
-        })
+        central.stop().await
     }
 
     /// Starts a sidecar that stands for `who` and waits until it is ready. The first one is given
@@ -356,50 +356,6 @@ pub fn start_logging(filter: &str) -> Result<(), Error> {
         program: "logging",
         reason: error.to_string(),
     })
-}
-
-/// The folder of one environment, its own as long as this lives.
-struct StateFolder {
-    path: PathBuf,
-    _lock: File,
-    /// Removed with everything in it when the environment goes.
-    _temporary: Option<TempDir>,
-}
-
-impl StateFolder {
-    /// `data`, readable by this user only, or a temporary folder.
-    fn open(data: Option<&Path>) -> Result<Self, Error> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::State { path, source }
-        };
-        let (path, temporary) = match data {
-            Some(folder) => {
-                let mut builder = DirBuilder::new();
-                builder.recursive(true).mode(0o700);
-                builder.create(folder).map_err(failed(folder))?;
-                (folder.to_owned(), None)
-            }
-            None => {
-                let made = tempfile::Builder::new().prefix("signet-").tempdir();
-                let temporary = made.map_err(failed(&std::env::temp_dir()))?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
-        };
-        let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
-        lock.try_lock().map_err(|_| {
-            let folder = path.display();
-            Error::Usage(format!(
-                "another signet uses {folder}; end it, or give another folder with --data"
-            ))
-        })?;
-        Ok(Self {
-            path,
-            _lock: lock,
-            _temporary: temporary,
-        })
-    }
 }
 
 fn url(address: SocketAddr) -> String {

@@ -4,6 +4,8 @@ mod environment;
 mod identities;
 mod reconcile;
 mod resources;
+mod running_central;
+mod state_folder;
 mod watch;
 
 use std::{net::TcpListener, path::PathBuf};
@@ -94,7 +96,7 @@ impl Settings {
 /// Runs until interrupted, reconciling again whenever the files change.
 ///
 /// # Errors
-/// The files cannot be read, or a program did not start.
+/// The files cannot be read, or a program did not start or ended.
 pub async fn run(options: Options) -> Result<(), Error> {
     start_logging(&options.log)?;
     let settings = Settings {
@@ -121,6 +123,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
             ended = wait_for_interrupt() => {
                 ended?;
                 break;
+            }
+            ended = environment.central_ended() => {
+                environment.stop().await;
+                return ended;
             }
             () = changes.changed() => {
                 output::line("");

@@ -82,3 +82,29 @@ async fn a_folder_of_state_serves_one_at_a_time() {
     first.stop().await;
     Environment::start(settings).await.unwrap().stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_damaged_is_told_of_at_once() {
+    use cli::dev::{Environment, Settings};
+    use sqlx::Connection as _;
+    let (files, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tenant = include_str!("../../../config/samples/tenant.yaml");
+    std::fs::write(files.path().join("tenant.yaml"), tenant).unwrap();
+    let mut settings = Settings::new(files.path().to_owned()).on_free_ports();
+    settings.data = Some(data.path().to_owned());
+    let sound = Environment::start(settings.clone()).await.unwrap();
+    sound.stop().await;
+    let url = format!("sqlite://{}", data.path().join("signet.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let damage = "UPDATE events SET metadata = '{\"actor\":1}' WHERE position = 2";
+    sqlx::query(damage).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let patience = std::time::Duration::from_secs(20);
+    let started = tokio::time::timeout(patience, Environment::start(settings)).await;
+
+    let refused = started.expect("it waits").err().expect("it started");
+    let text = refused.to_string();
+    assert_eq!(text.matches("ended by itself").count(), 1, "{text}");
+    assert!(text.contains("position 2"), "{text}");
+}

@@ -176,6 +176,12 @@ pub enum OpenError {
         /// Answer of the driver.
         source: sqlx::Error,
     },
+    /// There is no store that could be read as it is.
+    #[error("there is no event store to be read ({message}); name the database that central uses")]
+    NoStore {
+        /// What is missing.
+        message: String,
+    },
     /// The tables could not be made or brought up to date.
     #[error("the tables of the event store could not be prepared: {source}")]
     Migration {
@@ -192,6 +198,7 @@ impl OpenError {
             Self::InvalidOption { .. } => "SIGNET-EVENTS-0021",
             Self::Unavailable { .. } => "SIGNET-EVENTS-0022",
             Self::Migration { .. } => "SIGNET-EVENTS-0023",
+            Self::NoStore { .. } => "SIGNET-EVENTS-0024",
         }
     }
 }

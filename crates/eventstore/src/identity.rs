@@ -14,13 +14,19 @@ const PAGE: u64 = 1000;
 
 /// Reads the store's identity, and seals what is not sealed yet.
 pub(crate) async fn prepare(database: &Database) -> Result<Uuid, sqlx::Error> {
+    let (id, chained) = read(database).await?;
+    if !chained {
+        seal(database).await?;
+    }
+    Ok(id)
+}
+
+/// The store's identity, and whether its events are sealed.
+pub(crate) async fn read(database: &Database) -> Result<(Uuid, bool), sqlx::Error> {
     const READ: &str = "SELECT store_id, chained FROM event_store";
     let rows = database.fetch(READ, Vec::new()).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    if !row.flag(1)? {
-        seal(database).await?;
-    }
-    row.uuid(0)
+    Ok((row.uuid(0)?, row.flag(1)?))
 }
 
 /// Gives every event its hash, in one transaction that holds the lane.

@@ -22,6 +22,7 @@ mod streams;
 mod subscriptions;
 mod token_endpoint;
 mod views;
+mod wording;
 
 use std::sync::Arc;
 

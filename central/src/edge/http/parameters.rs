@@ -11,6 +11,7 @@ use http::request::Parts;
 use serde::{Deserialize, de::DeserializeOwned};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::wording;
 use crate::error::ServiceError;
 
 /// The query of a call.
@@ -25,7 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
         }
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(error) => Err(refused("query", &error.body_text()).into_response()),
+            Err(error) => Err(refused("query", &error.body_text(), &[]).into_response()),
         }
     }
 }
@@ -35,10 +36,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
+/// What of a body has to be given.
+pub(super) trait Required {
+    /// The members by their names, and what each must be.
+    const REQUIRED: &[(&str, &str)];
+}
+
 /// The JSON body of a call.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Required, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
@@ -48,7 +55,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 let message = "send it with the header Content-Type: application/json";
                 Err(invalid("body", message).into_response())
             }
-            Err(error) => Err(refused("body", &error.body_text()).into_response()),
+            Err(JsonRejection::JsonSyntaxError(error)) => {
+                let message = wording::no_json(&error.body_text());
+                Err(invalid("body", message).into_response())
+            }
+            Err(error) => Err(refused("body", &error.body_text(), T::REQUIRED).into_response()),
         }
     }
 }
@@ -78,18 +89,19 @@ fn with_nul(query: &str) -> Option<&str> {
 
 /// What a query or body is refused for, by the name of its part: axum and serde say
 /// `What failed: NAME: why`, or `What failed: why`, with the name in backticks if there is one.
-fn refused(whole: &'static str, text: &str) -> ServiceError {
+fn refused(whole: &'static str, text: &str, required: &[(&str, &str)]) -> ServiceError {
     let why = text.split_once(": ").map_or(text, |(_, why)| why);
     if let Some((name, why)) = why.split_once(": ")
         && is_name(name)
     {
-        return invalid(name.to_owned(), why);
+        return invalid(name.to_owned(), wording::mend(why, required));
     }
+    let message = wording::mend(why, required);
     let quoted = why.split_once("field `").map(|(_, rest)| rest);
     let quoted = quoted.and_then(|rest| rest.split('`').next());
     match quoted.filter(|name| is_name(name)) {
-        Some(name) => invalid(name.to_owned(), why),
-        None => invalid(whole, why),
+        Some(name) => invalid(name.to_owned(), message),
+        None => invalid(whole, message),
     }
 }
 
@@ -152,7 +164,7 @@ mod tests {
             ("invalid type: sequence, expected a map", "query"),
             ("a b: unknown field `a b`", "query"),
         ] {
-            let error = refused("query", &format!("Failed to read: {why}"));
+            let error = refused("query", &format!("Failed to read: {why}"), &[]);
             assert_eq!(error.details().unwrap()["parameter"], name, "{why}");
         }
     }

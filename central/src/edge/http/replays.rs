@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     events::tenant_of,
-    parameters::{Body, Nothing, Parameters, page_length},
+    parameters::{Body, Nothing, Parameters, Required, invalid, page_length},
     place::Place,
 };
 use crate::{edge::Application, error::ServiceError, replays::ReplayRequest};
@@ -18,6 +18,10 @@ use crate::{edge::Application, error::ServiceError, replays::ReplayRequest};
 const MOST: usize = 1000;
 
 type Answer = Result<Json<Value>, ServiceError>;
+
+impl Required for ReplayRequest {
+    const REQUIRED: &[(&str, &str)] = &[("purpose", "count or verify")];
+}
 
 /// Which part of the list.
 #[derive(Deserialize)]
@@ -37,6 +41,11 @@ pub(super) async fn start(
     request.tenant = tenant_of(&place, request.tenant)?;
     if let Some(tenant) = request.tenant() {
         application.existing(tenant)?;
+    }
+    let head = application.store.head().await?;
+    if request.after > head.0 {
+        let message = format!("the store ends at position {head}; give that at most");
+        return Err(invalid("after", message));
     }
     Ok((
         StatusCode::ACCEPTED,

@@ -35,3 +35,19 @@ macro_rules! on_each_store {
     };
 }
 pub(crate) use on_each_store;
+
+/// Makes a test out of `async fn name(database: Database)` for the one store that takes several centrals.
+macro_rules! on_postgres {
+    ($($name:ident),* $(,)?) => {
+        mod several_centrals {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(database) = crate::support::Database::postgres().await {
+                    super::$name(database.clone()).await;
+                    database.drop().await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_postgres;

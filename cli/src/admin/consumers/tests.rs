@@ -41,6 +41,13 @@ fn one_or_all_that_fit_are_replayed_or_dropped() {
 }
 
 #[test]
+fn the_list_of_a_tenant_is_one_that_its_own_token_opens() {
+    let (method, path) = asked("signet dead-letters list --tenant acme --limit 3").unwrap();
+    assert_eq!(method, Method::Get);
+    assert_eq!(path, "/api/v1/tenants/acme/dead-letters?limit=3");
+}
+
+#[test]
 fn nothing_is_dropped_without_saying_what() {
     for line in ["drop", "replay", "drop audit:7 --tenant acme"] {
         assert!(
@@ -48,6 +55,9 @@ fn nothing_is_dropped_without_saying_what() {
             "{line}"
         );
     }
+    let error = asked("signet dead-letters drop").unwrap_err().to_string();
+    assert!(error.contains("signet dead-letters drop ID"), "{error}");
+    assert!(error.contains("at least one of them"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use serde_json::{Value, json};
 
-use super::{Options, What, follow_until, pace, shown, verdict};
+use super::{Options, Replay, What, follow_until, pace, shown, start, verdict};
 use crate::{
     Cli, Command,
     admin::{client::Client, scripted, table::Format},
@@ -27,7 +27,7 @@ fn what_is_given_is_asked_for() {
     assert_eq!(
         start.body(),
         json!({
-            "purpose": "count", "tenant": "acme", "stream": "role/shop/reader",
+            "purpose": "count", "stream": "role/shop/reader",
             "event_types": ["A", "B"], "after": 3, "until": 9, "until_version": 2,
             "until_time": null,
         })
@@ -119,8 +119,43 @@ async fn endless() -> (Client, tempfile::NamedTempFile) {
 #[tokio::test]
 async fn who_does_not_wait_for_the_outcome_is_not_told_that_all_is_well() {
     let (client, _secret) = endless().await;
+    let replay = Replay {
+        id: "7".into(),
+        tenant: None,
+    };
 
-    let outcome = follow_until(&client, "7", Format::Table, async {}).await;
+    let outcome = follow_until(&client, &replay, Format::Table, async {}).await;
 
     assert_eq!(outcome.unwrap_err().code(), "SIGNET-CLI-0010");
+}
+
+/// A token of a tenant opens nothing but what lies below it.
+#[tokio::test]
+async fn of_a_tenant_only_its_own_paths_are_asked() {
+    let answer = async move |method: axum::http::Method, uri: axum::http::Uri| {
+        let (status, state) = match (method.as_str(), uri.path()) {
+            ("POST", "/api/v1/tenants/acme/replays") => (202, "running"),
+            ("GET", "/api/v1/tenants/acme/replays/7") => (200, "done"),
+            _ => (401, ""),
+        };
+        let body = json!({ "id": "7", "purpose": "count", "state": state });
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        (status, axum::Json(body))
+    };
+    let (client, _secret) = scripted::central(axum::Router::new().fallback(answer)).await;
+    let body = json!({ "purpose": "count" });
+
+    let own = start(&client, Some("acme"), body.clone(), true, Format::Table).await;
+    assert!(own.is_ok(), "{own:?}");
+    let all = start(&client, None, body, true, Format::Table).await;
+    let refused = all.unwrap_err().to_string();
+    assert!(refused.contains("--tenant"), "{refused}");
+
+    let line = "signet replay show 7 --tenant acme";
+    let What::Show { replay, .. } = parsed(line).unwrap().what else {
+        panic!("nothing to show")
+    };
+    assert_eq!(replay.path(), "/api/v1/tenants/acme/replays/7");
+    let hint = replay.how_to_go_on();
+    assert!(hint.contains("cancel 7 --tenant acme"), "{hint}");
 }

@@ -52,13 +52,25 @@ const LONGEST_FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// would be compiled for longer than it runs.
 const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET statement_timeout = '30s'";
 
+macro_rules! reading_session {
+    () => {
+        "SET enable_seqscan = off; SET jit = off; SET statement_timeout = '30s'; \
+         SET enable_bitmapscan = off; SET enable_sort = off"
+    };
+}
+
 /// Settings of the sessions that read, beside [`SESSION`].
 ///
 /// A bitmap and a sort read everything that matches before they give the first row; an index that
 /// has the order already stops at the limit. The planner takes the former where it believes that few
 /// match, and may be wrong.
-pub(crate) const READING_SESSION: &str = "SET enable_seqscan = off; SET jit = off; \
-    SET statement_timeout = '30s'; SET enable_bitmapscan = off; SET enable_sort = off";
+pub(crate) const READING_SESSION: &str = reading_session!();
+
+/// Settings of sessions that must not write, whatever they are asked.
+const READ_ONLY_SESSION: &str = concat!(
+    "SET default_transaction_read_only = on; ",
+    reading_session!()
+);
 
 /// Settings of the sessions that write beside the lane: checkpoints, effects, read models.
 const WRITING_SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET statement_timeout = '60s'; \
@@ -146,6 +158,21 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     Ok(Store::start(
         id, writer, reader, head, options, tasks, cancelled,
     ))
+}
+
+/// A database as it is: no table is made, and no statement on it writes.
+pub(crate) async fn open_to_read(url: &str) -> Result<Database, OpenError> {
+    let connect = parse(url).map_err(|error| OpenError::UnsupportedUrl {
+        message: error.to_string(),
+    })?;
+    let reading = pool(1, READ_ONLY_SESSION, CONNECT_TIMEOUT)
+        .connect_with(connect.clone())
+        .await
+        .map_err(|source| OpenError::Unavailable { source })?;
+    // A transaction that says it writes would do so in any session.
+    let writing = pool(1, READ_ONLY_SESSION, CONNECT_TIMEOUT).connect_lazy_with(connect);
+    writing.close().await;
+    Ok(Database::postgres(reading, writing))
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, sqlx::Error> {

@@ -259,8 +259,12 @@ impl Projections {
             return (ProjectionState::Building, Some(reason));
         }
         if unattended(active) {
-            let reason = "nobody runs it in this version";
-            return (ProjectionState::Behind, Some(reason.into()));
+            let reason = format!(
+                "nobody works on version {} at the moment: a process that runs it takes it up within \
+                 seconds, if there is one",
+                active.version
+            );
+            return (ProjectionState::Behind, Some(reason));
         }
         if Duration::try_from_secs_f64(active.lag_seconds)
             .is_ok_and(|lag| lag > self.options.behind_after)

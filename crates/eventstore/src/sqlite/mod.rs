@@ -98,6 +98,33 @@ pub(crate) async fn open(url: &str, options: &Options) -> Result<Store, OpenErro
     ))
 }
 
+/// A file as it is: it is not made, and no statement on it writes.
+pub(crate) async fn open_to_read(url: &str) -> Result<Database, OpenError> {
+    let unsupported = |message| OpenError::UnsupportedUrl { message };
+    if is_in_memory(url) {
+        return Err(unsupported("nothing is kept in memory".into()));
+    }
+    let connect = SqliteConnectOptions::from_str(url)
+        .map_err(|error| unsupported(error.to_string()))?
+        .create_if_missing(false)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("query_only", "true")
+        .pragma("temp_store", "memory")
+        .disable_statement_logging();
+    let reading = SqlitePoolOptions::new()
+        .max_connections(1)
+        .test_before_acquire(false)
+        .connect_with(connect)
+        .await
+        .map_err(|source| OpenError::Unavailable { source })?;
+    Ok(Database::sqlite(SqliteConnections {
+        writing: reading.clone(),
+        reading,
+        in_memory: false,
+    }))
+}
+
 fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }

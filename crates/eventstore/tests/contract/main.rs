@@ -46,6 +46,7 @@ mod proof;
 mod proxy;
 mod query;
 mod read;
+mod read_only;
 mod registry;
 mod replay;
 mod replica;

@@ -81,6 +81,8 @@ async fn a_lower_version_waits_until_it_is_asked_for(database: Arc<Database>) {
     let status = until(&projections, "sums", |status| status.active.lag_events > 0).await;
     assert_eq!((status.active.version, status.building), (2, None));
     assert_eq!(status.state, ProjectionState::Behind);
+    let reason = status.reason.unwrap();
+    assert!(reason.starts_with("nobody works on version 2"), "{reason}");
     projections.rebuild("sums", Some(1)).await.unwrap();
     until(&projections, "sums", |status| status.active.version == 1).await;
     assert_sound(&store, &projections, &Sums::version(1)).await;
