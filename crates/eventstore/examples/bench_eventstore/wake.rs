@@ -16,7 +16,7 @@ use crate::sample;
 use crate::server::Server;
 
 const ROUNDS: usize = 5;
-const TIMES: usize = 150;
+const TIMES: usize = 400;
 /// A notification that is durable, as an append is.
 const DURABLE: &str = "WITH added AS (INSERT INTO rows (content) VALUES ('some bytes')) \
     SELECT pg_notify('bench', '1')";
