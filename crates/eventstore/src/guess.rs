@@ -8,7 +8,7 @@ use crate::chain::{self, ChainEnd, microseconds};
 use crate::database::from_microseconds;
 use crate::event::ExpectedVersion;
 use crate::memory::{Last, Memory};
-use crate::plan::{Known, Plan, plan, streams};
+use crate::plan::{Decision, Known, Plan, plan, streams};
 use crate::request::Request;
 
 /// How many groups are looked up after one that was not as it was thought to be. Where several
@@ -64,7 +64,7 @@ pub(crate) struct Guess<'a> {
 
 impl<'a> Guess<'a> {
     /// None if what is remembered does not decide the group, if there is more to store than events, or
-    /// nothing.
+    /// if not all of them are.
     ///
     /// A stream that nobody has heard of is taken for a new one if the group says that it is; then its
     /// first event is among the rows, by which the database checks it.
@@ -93,7 +93,9 @@ impl<'a> Guess<'a> {
             return None;
         }
         let plan = plan(last.position, &known.versions, &known.events, requests);
-        if plan.rows.is_empty() || plan.snapshots(requests).next().is_some() {
+        // What would be refused may be a repetition, whose events are stored for long.
+        let is_stored = |decision: &Decision| matches!(decision, Decision::Store(_));
+        if !plan.decisions.iter().all(is_stored) || plan.snapshots(requests).next().is_some() {
             return None;
         }
         let now = from_microseconds(microseconds(now)).ok()?;

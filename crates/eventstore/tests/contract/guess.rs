@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use eventstore::{AppendError, ExpectedVersion};
+use eventstore::{AppendError, ExpectedVersion, Position};
 use uuid::Uuid;
 
 use crate::database::{Database, Outside, contract};
+use crate::lane::append_as_group;
 use crate::proof::assert_whole;
 use crate::samples::one;
 
@@ -15,6 +16,7 @@ contract!(
     recorded_time_does_not_go_back_behind_another_process,
     an_event_that_was_put_past_the_lane_is_not_overwritten,
     groups_of_any_size_are_stored,
+    a_repetition_amid_others_is_recognised,
 );
 
 pub(crate) fn assert_conflict(answer: Result<eventstore::Appended, AppendError>, actual: u64) {
@@ -120,4 +122,25 @@ async fn groups_of_any_size_are_stored(database: Arc<Database>) {
     }
     let total = 1 + sizes.iter().sum::<usize>();
     assert_eq!(assert_whole(&database).await.len(), total);
+}
+
+/// By what is remembered it is a conflict, and the others of its group can be stored.
+async fn a_repetition_amid_others_is_recognised(database: Arc<Database>) {
+    let store = database.open().await;
+    let repeated = one("a", ExpectedVersion::NoStream);
+    let first = store.append(repeated.clone()).await.unwrap();
+    let appends = vec![
+        one("a", ExpectedVersion::Exact(1)),
+        one("a", ExpectedVersion::Exact(2)),
+        repeated,
+        one("b", ExpectedVersion::NoStream),
+    ];
+
+    let answers = append_as_group(&database, &store, appends).await;
+
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    assert!(answers[2].already_stored);
+    assert_eq!(answers[2].last, first.last);
+    assert_eq!(answers[3].last, Position(4));
+    assert_eq!(assert_whole(&database).await.len(), 4);
 }

@@ -37,7 +37,7 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) {
 }
 
 /// Appends while the lane is held elsewhere, so that all but the first wait in one group.
-async fn append_as_group(
+pub(crate) async fn append_as_group(
     database: &Database,
     store: &Arc<dyn EventStore>,
     appends: Vec<Append>,
