@@ -4,6 +4,7 @@
 use std::{
     ffi::OsString,
     fs::{File, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     str::FromStr as _,
 };
@@ -24,8 +25,18 @@ impl FileLock {
         };
         // SQLite locks parts of the file itself, and loses its locks when another handle on it is closed.
         let beside = beside(&database);
-        let locked = File::create(&beside).map_err(TryLockError::Error);
-        match locked.and_then(|file| file.try_lock().map(|()| file)) {
+        let locked = File::options()
+            .create(true)
+            .write(true)
+            // Whatever else may be called so is left as it is.
+            .truncate(false)
+            // Who may open it could lock it for good.
+            .mode(0o600)
+            .open(&beside);
+        match locked
+            .map_err(TryLockError::Error)
+            .and_then(|file| file.try_lock().map(|()| file))
+        {
             Ok(file) => Ok(Self(Some(file))),
             Err(TryLockError::WouldBlock) => Err(StartError::DatabaseInUse { database }),
             Err(TryLockError::Error(error)) => {

@@ -26,7 +26,11 @@ pub(super) fn of(tenant: Option<&str>, list: &str) -> String {
 pub(super) fn segment(name: &str) -> String {
     // Of a path, a plus is a plus and no space.
     let encoded: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
-    encoded.replace('+', "%20")
+    match encoded.as_str() {
+        // The way to another path, even if a dot is written as %2E: so it becomes a name that nothing has.
+        "." | ".." => encoded.replace('.', "%252E"),
+        _ => encoded.replace('+', "%20"),
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +61,10 @@ mod tests {
     #[test]
     fn a_name_stays_one_segment() {
         assert_eq!(segment("a b/c:7+"), "a%20b%2Fc%3A7%2B");
+        for name in [".", "..", "%2e%2e"] {
+            let url = format!("http://localhost{}", of(Some(name), "events"));
+            let url = reqwest::Url::parse(&url).unwrap();
+            assert!(url.path().starts_with("/api/v1/tenants/%25"), "{url}");
+        }
     }
 }

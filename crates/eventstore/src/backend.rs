@@ -51,13 +51,21 @@ impl Committed {
         }
     }
 
-    /// The same, found by an attempt after one of unknown outcome that began at `head`. What is stored
-    /// behind that is no news to the store, but to the caller.
-    pub(crate) fn found_behind(mut self, head: Position) -> Self {
-        for appended in self.answers.iter_mut().flatten() {
-            if appended.already_stored && appended.first > head {
-                appended.already_stored = false;
-                self.head = self.head.max(Some(appended.last));
+    /// The same, found by an attempt after one of unknown outcome that would have stored what was
+    /// `planned`. What is found just there that one has stored: news to its caller.
+    pub(crate) fn found(mut self, planned: &[Option<Appended>]) -> Self {
+        let answers = self.answers.iter_mut().zip(planned);
+        for (answer, planned) in answers {
+            let (Ok(found), Some(planned)) = (answer, planned) else {
+                continue;
+            };
+            let as_first = Appended {
+                already_stored: false,
+                ..found.clone()
+            };
+            if as_first == *planned {
+                self.head = self.head.max(Some(planned.last));
+                *found = as_first;
             }
         }
         self
@@ -74,8 +82,12 @@ pub(crate) enum CommitFailure {
     Interrupted { message: String },
     /// The group was not stored, and will not be for the moment.
     Unavailable { message: String },
-    /// The commit was sent and its answer did not come: stored or not, the next attempt finds out.
-    Unknown { message: String },
+    /// The commit was sent and its answer did not come: stored or not, the next attempt finds out. If it
+    /// is, `planned` is the answer to those requests of the group whose events it stored.
+    Unknown {
+        message: String,
+        planned: Vec<Option<Appended>>,
+    },
 }
 
 /// An unsigned number as the databases' signed 64-bit type. Positions, versions and limits stay far

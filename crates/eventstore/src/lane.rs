@@ -114,24 +114,19 @@ impl<W: Writer> Lane<W> {
     /// the lane behind the one before, and sees then which of its events are stored. If it comes to
     /// nothing the callers are told that nobody knows.
     async fn attempt(&mut self, requests: &[Request]) -> Result<Committed, CommitFailure> {
-        let before = self.head.known();
         let mut attempts = 1;
-        let mut unknown = None;
+        let mut unknown: Option<Vec<_>> = None;
         loop {
             match self.writer.commit(requests, (self.clock)()).await {
                 Err(CommitFailure::Interrupted { message }) if attempts < ATTEMPTS => {
                     tracing::debug!(%message, "a group was interrupted, trying again");
                     attempts += 1;
                 }
-                Err(CommitFailure::Unknown { message }) if unknown.is_none() => {
+                Err(CommitFailure::Unknown { message, planned }) if unknown.is_none() => {
                     tracing::debug!(%message, "the outcome of a commit is unknown, finding out");
-                    unknown = Some(message);
+                    unknown = Some(planned);
                 }
-                Err(
-                    CommitFailure::Interrupted { message } | CommitFailure::Unavailable { message },
-                ) if unknown.is_some() => return Err(CommitFailure::Unknown { message }),
-                Ok(committed) if unknown.is_some() => return Ok(committed.found_behind(before)),
-                outcome => return outcome,
+                outcome => return after(unknown, outcome),
             }
         }
     }
@@ -151,6 +146,23 @@ impl<W: Writer> Lane<W> {
     }
 }
 
+/// The outcome of a group, of which an attempt before may have stored what was planned.
+fn after(
+    unknown: Option<Vec<Option<Appended>>>,
+    outcome: Result<Committed, CommitFailure>,
+) -> Result<Committed, CommitFailure> {
+    let Some(planned) = unknown else {
+        return outcome;
+    };
+    match outcome {
+        Ok(committed) => Ok(committed.found(&planned)),
+        Err(CommitFailure::Interrupted { message } | CommitFailure::Unavailable { message }) => {
+            Err(CommitFailure::Unknown { message, planned })
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
 fn fail(failure: CommitFailure, replies: Vec<oneshot::Sender<Result<Appended, AppendError>>>) {
     let error = match failure {
         CommitFailure::Refused { message } => {
@@ -165,7 +177,7 @@ fn fail(failure: CommitFailure, replies: Vec<oneshot::Sender<Result<Appended, Ap
             tracing::warn!(%message, appends = replies.len(), "could not append");
             AppendError::Unavailable { message }
         }
-        CommitFailure::Unknown { message } => {
+        CommitFailure::Unknown { message, .. } => {
             tracing::warn!(%message, appends = replies.len(), "the outcome of a commit is unknown");
             AppendError::Unavailable {
                 message: format!("outcome unknown: {message}"),

@@ -70,6 +70,15 @@ impl Plan<'_> {
         decisions.any(|decision| matches!(decision, Decision::AlreadyStored(_)))
     }
 
+    /// What is to be answered to those whose events are to be written.
+    pub(crate) fn planned(&self) -> Vec<Option<Appended>> {
+        let planned = self.decisions.iter().map(|decision| match decision {
+            Decision::Store(appended) => Some(appended.clone()),
+            Decision::AlreadyStored(_) | Decision::Refuse(_) => None,
+        });
+        planned.collect()
+    }
+
     /// Snapshots that go with what is to be written.
     pub(crate) fn snapshots<'r>(
         &self,

@@ -44,7 +44,11 @@ pub(super) async fn start(
     }
     let head = application.store.head().await?;
     if request.after > head.0 {
-        let message = format!("the store ends at position {head}; give that at most");
+        // How much all write is no tenant's business.
+        let message = match request.tenant() {
+            Some(_) => "the store does not reach that far".to_owned(),
+            None => format!("the store ends at position {head}; give that at most"),
+        };
         return Err(invalid("after", message));
     }
     Ok((

@@ -6,7 +6,7 @@ const TIME: &str = "give a time as 2026-11-21T17:00:00Z (RFC 3339)";
 /// How what is said of a number, time or other value begins or ends, and what to give instead.
 const VALUES: &[(&str, &str)] = &[
     ("invalid digit found", NUMBER),
-    ("number too large", NUMBER),
+    ("number too large", "give a smaller number"),
     ("number too small", NUMBER),
     ("cannot parse integer", NUMBER),
     ("expected u64", NUMBER),

@@ -192,19 +192,19 @@ async fn interruptions_without_end_are_told() {
 }
 
 fn unknown() -> CommitFailure {
-    CommitFailure::Unknown { message: message() }
+    CommitFailure::Unknown {
+        message: message(),
+        planned: vec![Some(stored()), None],
+    }
 }
 
-async fn assert_told_as_unknown(
-    failures: impl IntoIterator<Item = CommitFailure>,
-    groups: &[usize],
-) {
+async fn assert_told_as_unknown(failures: impl IntoIterator<Item = CommitFailure>) {
     let writer = scripted(failures);
     let (queued, answers): (Vec<_>, Vec<_>) = (0..2).map(|_| pending(1)).unzip();
 
     run(&writer, 200, queued).await;
 
-    assert_eq!(*writer.groups.lock().unwrap(), groups);
+    assert_eq!(*writer.groups.lock().unwrap(), [2, 2]);
     for answer in answers {
         let Err(AppendError::Unavailable { message }) = answer.await.unwrap() else {
             panic!("nobody knows the outcome")
@@ -215,13 +215,13 @@ async fn assert_told_as_unknown(
 
 #[tokio::test]
 async fn a_commit_of_unknown_outcome_is_told_to_all_if_another_attempt_does_not_tell() {
-    assert_told_as_unknown([unknown(), unknown()], &[2, 2]).await;
+    assert_told_as_unknown([unknown(), unknown()]).await;
 }
 
 #[tokio::test]
 async fn a_commit_of_unknown_outcome_stays_so_while_the_database_is_away() {
     let unavailable = CommitFailure::Unavailable { message: message() };
-    assert_told_as_unknown([unknown(), unavailable], &[2, 2]).await;
+    assert_told_as_unknown([unknown(), unavailable]).await;
 }
 
 #[tokio::test]
@@ -230,33 +230,38 @@ async fn what_a_commit_of_unknown_outcome_has_stored_is_told_as_stored_now() {
         already_stored: true,
         ..scripted([unknown()])
     };
-    let (queued, answer) = pending(1);
+    // By the plan the second is a repetition of the first.
+    let (queued, mut answers): (Vec<_>, Vec<_>) = (0..2).map(|_| pending(1)).unzip();
 
-    run(&writer, 200, vec![queued]).await;
-
-    assert_eq!(answer.await.unwrap(), Ok(stored()));
-}
-
-#[tokio::test]
-async fn a_retry_in_a_group_of_unknown_outcome_stays_one() {
-    let writer = Scripted {
-        already_stored: true,
-        ..scripted([unknown()])
-    };
-    let (queue, receiver) = mpsc::channel(1);
-    let (queued, answer) = pending(1);
-    queue.try_send(queued).unwrap();
-    drop(queue);
-    let head = Head::new(Position(1));
-    lane(&writer, receiver, 200, head)
-        .run(CancellationToken::new())
-        .await;
+    run(&writer, 200, queued).await;
 
     let repeated = Appended {
         already_stored: true,
         ..stored()
     };
-    assert_eq!(answer.await.unwrap(), Ok(repeated));
+    assert_eq!(answers.pop().unwrap().await.unwrap(), Ok(repeated));
+    assert_eq!(answers.pop().unwrap().await.unwrap(), Ok(stored()));
+}
+
+#[tokio::test]
+async fn what_is_found_elsewhere_than_it_was_planned_was_stored_by_somebody_else() {
+    let elsewhere = Appended {
+        versions: vec![2],
+        ..stored()
+    };
+    let unknown = CommitFailure::Unknown {
+        message: message(),
+        planned: vec![Some(elsewhere)],
+    };
+    let writer = Scripted {
+        already_stored: true,
+        ..scripted([unknown])
+    };
+    let (queued, answer) = pending(1);
+
+    run(&writer, 200, vec![queued]).await;
+
+    assert!(answer.await.unwrap().unwrap().already_stored);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use super::{SESSION, connect_in_time, statements};
 use crate::backend::{CommitFailure, Committed, Writer};
 use crate::chain;
 use crate::database::Session;
+use crate::event::Appended;
 use crate::guess::Guesses;
 use crate::memory::Memory;
 use crate::plan::plan;
@@ -51,12 +52,12 @@ pub(super) struct PostgresWriter {
 }
 
 /// How far a transaction came, for the case that it is cut off.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Nobody knows whether the session is in a transaction.
     Beginning,
     Preparing,
-    Committing,
+    /// With what is answered if it is through.
+    Committing(Vec<Option<Appended>>),
 }
 
 impl PostgresWriter {
@@ -132,14 +133,15 @@ impl Writer for PostgresWriter {
                 }
                 Err(failure)
             }
-            (Ok(Err(InlineFailure::Database(error))), Stage::Committing) => {
-                Err(during_commit(&error))
+            (Ok(Err(InlineFailure::Database(error))), Stage::Committing(planned)) => {
+                Err(during_commit(&error, planned))
             }
             (Err(_), Stage::Beginning | Stage::Preparing) => Err(CommitFailure::Unavailable {
                 message: "the database did not answer in time".into(),
             }),
-            (Err(_), Stage::Committing) => Err(CommitFailure::Unknown {
+            (Err(_), Stage::Committing(planned)) => Err(CommitFailure::Unknown {
                 message: "the database did not answer the commit in time".into(),
+                planned,
             }),
         }
     }
@@ -173,13 +175,18 @@ async fn store(
     };
     if let Some(guess) = guess {
         // The statement ends with its commit.
-        *stage = Stage::Committing;
+        *stage = Stage::Committing(guess.plan.planned());
         match statements::store_behind(connection, &guess, way.channel).await {
             Ok(true) => return Ok(guesses.hit(guess)),
             Ok(false) => {}
             // Which of the requests it is for is found out below.
-            Err(error) if is_taken_back(&error) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if is_of_content(&error) => {}
+            Err(error) => {
+                if is_taken_back(&error) {
+                    *stage = Stage::Preparing;
+                }
+                return Err(error.into());
+            }
         }
         *stage = Stage::Beginning;
         guesses.miss();
@@ -213,7 +220,7 @@ async fn transact(
             // The session that stored it may have been ended while it waited for a standby: stored
             // here, but not there. A commit of our own waits for everything before it.
             statements::set_head(&mut transaction, head).await?;
-            *stage = Stage::Committing;
+            *stage = Stage::Committing(plan.planned());
             transaction.commit().await?;
         } else {
             transaction.rollback().await?;
@@ -235,18 +242,31 @@ async fn transact(
     way.inline
         .apply(&mut session, head, &plan.rows, &links, recorded_at)
         .await?;
-    *stage = Stage::Committing;
+    *stage = Stage::Committing(plan.planned());
     transaction.commit().await?;
     memory.take_in(known, &plan.rows, &links, recorded_at);
     Ok(Committed::from_plan(plan))
 }
 
-/// Whether the server answered that it took a transaction of one message back. It says so by an error that
-/// leaves the session alive: when it ends the session, the commit may be behind it.
+/// Whether the server took a transaction of one message back: it answers by an error that leaves the session
+/// alive. When it ends the session, or what is between lost it, the commit may be behind that.
 fn is_taken_back(error: &sqlx::Error) -> bool {
     let answer = error.as_database_error();
     let answer = answer.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    answer.is_some_and(|answer| answer.severity() == PgSeverity::Error)
+    answer.is_some_and(|answer| {
+        let of_connection = answer.code().starts_with("08") || answer.code().starts_with("57P");
+        answer.severity() == PgSeverity::Error && !of_connection
+    })
+}
+
+/// Whether it did so for what the transaction has in it, or for what others did meanwhile.
+fn is_of_content(error: &sqlx::Error) -> bool {
+    let state = sql_state(error).unwrap_or_default();
+    let of_content = matches!(
+        state.get(..2),
+        Some("0A" | "22" | "23" | "26" | "40" | "54")
+    );
+    of_content && is_taken_back(error)
 }
 
 /// SQLSTATE of an answer of the server.
@@ -281,13 +301,13 @@ fn before_commit(error: &sqlx::Error) -> CommitFailure {
 
 /// Maps a failure of the commit itself. Only an answer that names a rollback is one: a server that
 /// shuts down may have committed and fail to say so.
-fn during_commit(error: &sqlx::Error) -> CommitFailure {
+fn during_commit(error: &sqlx::Error, planned: Vec<Option<Appended>>) -> CommitFailure {
     let message = error.to_string();
     match sql_state(error).as_deref() {
         // 40003 is "statement completion unknown".
         Some("40000" | "40001" | "40002" | "40P01") => CommitFailure::Interrupted { message },
         Some(state) if state.starts_with("23") => CommitFailure::Refused { message },
-        _ => CommitFailure::Unknown { message },
+        _ => CommitFailure::Unknown { message, planned },
     }
 }
 
@@ -304,7 +324,7 @@ mod tests {
             CommitFailure::Interrupted { .. }
         ));
         assert!(matches!(
-            during_commit(&lost()),
+            during_commit(&lost(), Vec::new()),
             CommitFailure::Unknown { .. }
         ));
     }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use futures::TryStreamExt;
+use sqlx::Executor;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use time::OffsetDateTime;
@@ -76,15 +78,10 @@ pub(super) async fn insert(
     recorded_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     let recorded_at = microseconds(recorded_at);
-    let (mut rows, mut links) = (rows, links);
-    while !rows.is_empty() {
-        let power = power(rows.len());
-        let (now, later) = rows.split_at(1 << power);
-        let (now_linked, later_linked) = links.split_at(1 << power);
+    for (power, rows, links) in pieces(rows, links) {
         let query = sqlx::query(&*STATEMENTS.plain[power]);
-        let query = bind_rows(query, now, now_linked, recorded_at);
+        let query = bind_rows(query, rows, links, recorded_at);
         query.execute(&mut *connection).await?;
-        (rows, links) = (later, later_linked);
     }
     Ok(())
 }
@@ -98,18 +95,16 @@ pub(super) async fn insert_behind(
     guess: &Guess<'_>,
 ) -> Result<(), sqlx::Error> {
     let recorded_at = microseconds(guess.recorded_at);
-    let (all, mut links) = (guess.plan.rows.as_slice(), guess.links.as_slice());
-    let mut rows = all;
-    while !rows.is_empty() {
-        let power = power(rows.len());
-        let (now, later) = rows.split_at(1 << power);
-        let (now_linked, later_linked) = links.split_at(1 << power);
-        let is_first = rows.len() == all.len();
-        let statements = match (is_first, later.is_empty()) {
-            (true, true) => &STATEMENTS.only,
-            (true, false) => &STATEMENTS.first,
-            (false, true) => &STATEMENTS.last,
-            (false, false) => &STATEMENTS.plain,
+    let all = guess.plan.rows.len();
+    let mut stored = 0;
+    for (power, rows, links) in pieces(&guess.plan.rows, &guess.links) {
+        let is_first = stored == 0;
+        stored += rows.len();
+        let (statements, count) = match (is_first, stored == all) {
+            (true, true) => (&STATEMENTS.only, 4),
+            (true, false) => (&STATEMENTS.first, 3),
+            (false, true) => (&STATEMENTS.last, 2),
+            (false, false) => (&STATEMENTS.plain, 1),
         };
         let mut query = sqlx::query(&*statements[power]);
         if is_first {
@@ -119,18 +114,33 @@ pub(super) async fn insert_behind(
                 .bind(recorded_at)
                 .bind(to_i64(guess.last.position))
                 .bind(guess.last.hash.0.as_slice())
-                .bind(to_i64(guess.last.position + all.len() as u64));
+                .bind(to_i64(guess.last.position + all as u64));
         }
-        let query = bind_rows(query, now, now_linked, recorded_at);
-        query.execute(&mut *connection).await?;
-        (rows, links) = (later, later_linked);
+        let query = bind_rows(query, rows, links, recorded_at);
+        let answers = connection.fetch_many(query);
+        let done = answers.try_fold(0, async |done, answer| {
+            Ok(done + usize::from(answer.is_left()))
+        });
+        // The answers of a thread that broke down just end.
+        if done.await? < count {
+            return Err(sqlx::Error::WorkerCrashed);
+        }
     }
     Ok(())
 }
 
-/// Of the most rows that are stored at once.
-fn power(rows: usize) -> usize {
-    (rows.ilog2() as usize).min(LARGEST)
+/// The rows in as few pieces as there are statements for, each with the power of two that its length is.
+fn pieces<'p>(
+    mut rows: &'p [Row<'p>],
+    mut links: &'p [ChainEnd],
+) -> impl Iterator<Item = (usize, &'p [Row<'p>], &'p [ChainEnd])> {
+    std::iter::from_fn(move || {
+        let power = (rows.len().checked_ilog2()? as usize).min(LARGEST);
+        let (piece, piece_links);
+        (piece, rows) = rows.split_at(1 << power);
+        (piece_links, links) = links.split_at(1 << power);
+        Some((power, piece, piece_links))
+    })
 }
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;

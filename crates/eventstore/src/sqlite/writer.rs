@@ -58,6 +58,7 @@ impl SqliteWriter {
             (Some(SQLITE_BUSY | SQLITE_FULL), _) | (_, Ok(_)) => Err(failure(error)),
             (_, Err(_)) => Err(CommitFailure::Unknown {
                 message: error.to_string(),
+                planned: guess.plan.planned(),
             }),
         }
     }
@@ -105,6 +106,7 @@ impl Writer for SqliteWriter {
             .await
             .map_err(|error| CommitFailure::Unknown {
                 message: error.to_string(),
+                planned: plan.planned(),
             })?;
         memory.take_in(group.known, &plan.rows, &group.links, group.recorded_at);
         self.guesses = guesses;

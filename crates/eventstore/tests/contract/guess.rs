@@ -17,6 +17,7 @@ contract!(
     an_event_that_was_put_past_the_lane_is_not_overwritten,
     groups_of_any_size_are_stored,
     a_repetition_amid_others_is_recognised,
+    a_chain_that_was_put_back_and_grew_again_is_gone_on_with,
 );
 
 pub(crate) fn assert_conflict(answer: Result<eventstore::Appended, AppendError>, actual: u64) {
@@ -142,5 +143,31 @@ async fn a_repetition_amid_others_is_recognised(database: Arc<Database>) {
     assert!(answers[2].already_stored);
     assert_eq!(answers[2].last, first.last);
     assert_eq!(answers[3].last, Position(4));
+    assert_eq!(assert_whole(&database).await.len(), 4);
+}
+
+/// The store is as long as it was, and nothing of what is appended is in its way: only the last hash tells.
+async fn a_chain_that_was_put_back_and_grew_again_is_gone_on_with(database: Arc<Database>) {
+    let (here, there) = (database.open().await, database.open().await);
+    for name in ["a", "b", "c"] {
+        here.append(one(name, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
+    }
+    let mut outside = database.connect().await;
+    let put_back = "DELETE FROM events WHERE position > 1; UPDATE event_lanes SET head = 1";
+    outside.execute(put_back).await;
+    outside.close().await;
+    for name in ["d", "e"] {
+        there
+            .append(one(name, ExpectedVersion::NoStream))
+            .await
+            .unwrap();
+    }
+
+    here.append(one("f", ExpectedVersion::NoStream))
+        .await
+        .unwrap();
+
     assert_eq!(assert_whole(&database).await.len(), 4);
 }
