@@ -9,6 +9,7 @@ use crate::database::from_microseconds;
 use crate::event::ExpectedVersion;
 use crate::memory::{Last, Memory};
 use crate::plan::{Decision, Known, Plan, plan, streams};
+use crate::projection::Inline;
 use crate::request::Request;
 
 /// How many groups are looked up after one that was not as it was thought to be. Where several
@@ -25,12 +26,16 @@ pub(crate) struct Guesses {
 }
 
 impl Guesses {
-    /// None if the group has to be looked up.
+    /// None if the group has to be looked up, as it is wherever projections are written with it.
     pub(crate) fn next<'a>(
         &mut self,
+        inline: &Inline,
         requests: &'a [Request],
         now: OffsetDateTime,
     ) -> Option<Guess<'a>> {
+        if !inline.is_empty() {
+            return None;
+        }
         if self.rest > 0 {
             self.rest -= 1;
             return None;

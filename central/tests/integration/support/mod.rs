@@ -23,15 +23,7 @@ macro_rules! on_each_store {
                 super::$name(crate::support::Database::sqlite()).await;
             })*
         }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                if let Some(database) = crate::support::Database::postgres().await {
-                    super::$name(database.clone()).await;
-                    database.drop().await;
-                }
-            })*
-        }
+        crate::support::on_postgres!(in postgres: $($name),*);
     };
 }
 pub(crate) use on_each_store;
@@ -39,7 +31,10 @@ pub(crate) use on_each_store;
 /// Makes a test out of `async fn name(database: Database)` for the one store that takes several centrals.
 macro_rules! on_postgres {
     ($($name:ident),* $(,)?) => {
-        mod several_centrals {
+        crate::support::on_postgres!(in several_centrals: $($name),*);
+    };
+    (in $module:ident: $($name:ident),*) => {
+        mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 if let Some(database) = crate::support::Database::postgres().await {

@@ -169,11 +169,7 @@ async fn store(
     guesses: &mut Guesses,
     stage: &mut Stage,
 ) -> Result<Committed, InlineFailure> {
-    let guess = match way.inline.is_empty() {
-        true => guesses.next(requests, now),
-        false => None,
-    };
-    if let Some(guess) = guess {
+    if let Some(guess) = guesses.next(way.inline, requests, now) {
         // The statement ends with its commit.
         *stage = Stage::Committing(guess.plan.planned());
         match statements::store_behind(connection, &guess, way.channel).await {

@@ -72,11 +72,7 @@ impl Writer for SqliteWriter {
         now: OffsetDateTime,
     ) -> Result<Committed, CommitFailure> {
         let mut guesses = mem::take(&mut self.guesses);
-        let guess = match self.inline.is_empty() {
-            true => guesses.next(requests, now),
-            false => None,
-        };
-        if let Some(guess) = guess {
+        if let Some(guess) = guesses.next(&self.inline, requests, now) {
             if self.store_behind(&guess).await? {
                 let committed = guesses.hit(guess);
                 self.guesses = guesses;
