@@ -53,6 +53,7 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// Ours in its own unit, whatever the baseline is.
     AtLeastOurs(f64),
+    AtMostOurs(f64),
     None,
 }
 
@@ -91,6 +92,7 @@ impl Report {
             Goal::AtLeast(least) => (format!("ratio at least {least}"), ratio >= least),
             Goal::AtMost(most) => (format!("ratio at most {most}"), ratio <= most),
             Goal::AtLeastOurs(least) => (format!("at least {least} {unit}"), ours >= least),
+            Goal::AtMostOurs(most) => (format!("at most {most} {unit}"), ours <= most),
             Goal::None => (String::new(), true),
         };
         say(&format!(

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::callers::rate;
 use crate::load::{self, STREAM_EVENTS};
 use crate::machine::free_bytes;
-use crate::report::{Goal, Line, Outcome, Plot, Report, Subject, median, say};
+use crate::report::{Goal, Line, Outcome, Plot, Report, Subject, median, quantile, say};
 use crate::server::{Database, Server};
 use crate::settings::Settings;
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(server: &Server, settings: &Settings, report: &mut Repor
 
     let (few, many) = (small_one.open().await?, large_one.open().await?);
     let of_few = Block { from: 0, to: small };
-    let mut rounds = Vec::new();
+    let (mut rounds, mut tails) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let (mut from_few, mut from_many) = (Vec::new(), Vec::new());
         for read in 0..READS {
@@ -62,7 +62,8 @@ pub(crate) async fn run(server: &Server, settings: &Settings, report: &mut Repor
             from_few.push(read_stream(&few, &of_few.stream(number)).await?);
         }
         if round > 0 {
-            rounds.push((median(from_many), median(from_few)));
+            rounds.push((median(from_many.clone()), median(from_few.clone())));
+            tails.push((quantile(from_many, 0.99), quantile(from_few, 0.99)));
         }
     }
     report.compare(
@@ -74,6 +75,16 @@ pub(crate) async fn run(server: &Server, settings: &Settings, report: &mut Repor
             goal: Goal::AtMost(1.2),
         },
         &rounds,
+    );
+    report.compare(
+        Subject {
+            id: "size/read-stream-p99",
+            work: format!("the same, 99 of 100 such reads out of {large} events"),
+            unit: "µs",
+            baseline_name: "the small store",
+            goal: Goal::AtMostOurs(5000.0),
+        },
+        &tails,
     );
     few.close().await;
     many.close().await;
