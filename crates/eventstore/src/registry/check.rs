@@ -1,21 +1,18 @@
 //! Whether a registry can read what is in a store: asked when a program starts, so that it refuses then
 //! and not in the middle of the night.
 //!
-//! The types and versions that exist are kept in a table, together with the position up to which it is
-//! complete. So the first check reads every event once (three columns of it, page by page), and every
-//! later one only what came since.
+//! The types and versions that exist are kept in a table (see [`shapes`]), together with the position up to
+//! which it is complete. So the first check reads every event once (three columns of it, page by page), and
+//! every later one only what came since, and what was noted of kinds that it cannot read.
 
 use serde::Serialize;
 
+use super::shapes::{self, Shape};
 use super::{EventPlace, Obstacle, Registry, RegistryError};
-use crate::backend::{LANE, read_error};
-use crate::database::{Database, Row, arguments};
+use crate::backend::read_error;
 use crate::error::ReadError;
-use crate::event::Position;
+use crate::event::{Position, RecordedEvent};
 use crate::store::EventStore;
-
-/// Positions looked at by one statement, which stays far below a second.
-const PAGE: u64 = 50_000;
 
 /// Something in the store that the registry cannot read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,15 +70,16 @@ impl Registry {
     ) -> Result<CheckReport, ReadError> {
         let head = store.head().await?;
         let database = store.database();
-        let mut through = through(database).await.map_err(read_error)?;
+        let mut through = shapes::through(database).await.map_err(read_error)?;
         let end = head.0.min(through.saturating_add(events));
         while through < end {
-            let next = end.min(through.saturating_add(PAGE));
-            look(database, through, next).await.map_err(read_error)?;
+            let next = end.min(through.saturating_add(shapes::PAGE));
+            let looked = shapes::look(database, through, next).await;
+            looked.map_err(read_error)?;
             through = next;
         }
         let mut unreadable = Vec::new();
-        for shape in shapes(database).await.map_err(read_error)? {
+        for shape in shapes::all(database).await.map_err(read_error)? {
             unreadable.extend(self.judge(store, shape).await?);
         }
         let through = Position(through);
@@ -97,110 +95,47 @@ impl Registry {
         store: &dyn EventStore,
         shape: Shape,
     ) -> Result<Option<Unreadable>, ReadError> {
-        let Shape {
-            stream_type,
-            event_type,
-            schema_version,
-            first_position,
-        } = shape;
-        if event_type.starts_with(super::RESERVED) {
+        if shape.event_type.starts_with(super::RESERVED) {
             return Ok(None);
         }
-        let obstacle = match self.find(&stream_type, &event_type, schema_version) {
+        let found = self.find(&shape.stream_type, &shape.event_type, shape.schema_version);
+        let obstacle = match found {
             Ok(_) | Err(Obstacle::Retired { .. }) => return Ok(None),
             Err(obstacle) => obstacle,
         };
         // The first of its kind, to name a stream that a person can look at.
-        let before = Position(first_position.saturating_sub(1));
-        let first = store.read_all(before, 1).await?;
-        let Some(first) = first.first() else {
+        let Some(first) = first(store, &shape).await? else {
             return Ok(None);
         };
-        let error = RegistryError::obstacle(obstacle, EventPlace::of(first));
+        let error = RegistryError::obstacle(obstacle, EventPlace::of(&first));
         Ok(Some(Unreadable {
-            stream_type,
-            event_type,
-            schema_version,
-            first_position: Position(first_position),
+            stream_type: shape.stream_type,
+            event_type: shape.event_type,
+            schema_version: shape.schema_version,
+            first_position: first.position,
             code: error.code(),
             message: error.to_string(),
         }))
     }
 }
 
-struct Shape {
-    stream_type: String,
-    event_type: String,
-    schema_version: u32,
-    first_position: u64,
-}
-
-fn shape(row: &Row) -> Result<Shape, sqlx::Error> {
-    Ok(Shape {
-        stream_type: row.text(0)?,
-        event_type: row.text(1)?,
-        schema_version: u32::try_from(row.int(2)?)
-            .map_err(|error| sqlx::Error::Decode(error.into()))?,
-        first_position: row.int(3)?.unsigned_abs(),
-    })
-}
-
-async fn through(database: &Database) -> Result<u64, sqlx::Error> {
-    let rows = database
-        .fetch(
-            "SELECT through FROM event_shapes_through WHERE lane = $1",
-            arguments![i64::from(LANE)],
-        )
-        .await?;
-    rows.first()
-        .map_or(Ok(0), |row| row.int(0).map(i64::unsigned_abs))
-}
-
-async fn shapes(database: &Database) -> Result<Vec<Shape>, sqlx::Error> {
-    let rows = database
-        .fetch(
-            "SELECT stream_type, event_type, schema_version, first_position FROM event_shapes \
-             ORDER BY event_type, stream_type, schema_version",
-            Vec::new(),
-        )
-        .await?;
-    rows.iter().map(shape).collect()
-}
-
-/// Writes down which shapes there are between two positions, and that they were looked at.
-async fn look(database: &Database, after: u64, through: u64) -> Result<(), sqlx::Error> {
-    let rows = database
-        .fetch(
-            "SELECT stream_type, event_type, schema_version, min(position) FROM events \
-             WHERE lane = $1 AND position > $2 AND position <= $3 \
-             GROUP BY stream_type, event_type, schema_version",
-            arguments![i64::from(LANE), after, through],
-        )
-        .await?;
-    let mut transaction = database.begin().await?;
-    let mut session = transaction.session();
-    // First the row that all checks write, so that two at a time do not wait for each other in turns.
-    session
-        .execute(
-            "UPDATE event_shapes_through SET through = $2 WHERE lane = $1 AND through < $2",
-            arguments![i64::from(LANE), through],
-        )
-        .await?;
-    for row in &rows {
-        let found = shape(row)?;
-        session
-            .execute(
-                "INSERT INTO event_shapes (stream_type, event_type, schema_version, first_position) \
-                 VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (event_type, stream_type, schema_version) DO NOTHING",
-                arguments![
-                    found.stream_type,
-                    found.event_type,
-                    i64::from(found.schema_version),
-                    found.first_position,
-                ],
-            )
-            .await?;
+/// The first event of a kind. The one that was noted may have been mended or taken away since, and another may
+/// be at its place.
+async fn first(store: &dyn EventStore, shape: &Shape) -> Result<Option<RecordedEvent>, ReadError> {
+    let mut noted = shape.first_position;
+    loop {
+        let before = Position(noted.saturating_sub(1));
+        let there = store.read_all(before, 1).await?.into_iter().next();
+        if let Some(event) = there
+            && event.position.0 == noted
+            && shape.is_of(&event)
+        {
+            return Ok(Some(event));
+        }
+        let next = shapes::note_next(store.database(), shape, noted).await;
+        match next.map_err(read_error)? {
+            Some(position) => noted = position,
+            None => return Ok(None),
+        }
     }
-    transaction.commit().await
 }

@@ -10,6 +10,7 @@
 mod builder;
 mod check;
 mod error;
+mod shapes;
 
 use std::collections::HashMap;
 use std::fmt;

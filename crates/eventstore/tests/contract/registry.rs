@@ -12,6 +12,7 @@ contract!(
     a_check_goes_on_where_the_last_one_ended,
     two_checks_at_once_come_to_the_same,
     a_check_may_stop_early_and_says_so,
+    what_was_mended_is_no_obstacle_and_the_next_of_its_kind_is_named,
 );
 
 async fn append(store: &dyn EventStore, stream_type: &str, event_type: &str, version: u32) {
@@ -103,4 +104,29 @@ async fn a_check_may_stop_early_and_says_so(database: Arc<Database>) {
     let report = registry().check_at_most(&*store, 3).await.unwrap();
     assert_eq!((report.through, report.head), (Position(3), Position(5)));
     assert!(report.unreadable.is_empty() && !report.is_readable());
+}
+
+async fn what_was_mended_is_no_obstacle_and_the_next_of_its_kind_is_named(database: Arc<Database>) {
+    let store = database.open().await;
+    let mut outside = database.connect().await;
+    let positions = async || -> Vec<u64> {
+        let report = registry().check(&*store).await.unwrap();
+        let unreadable = report.unreadable.iter();
+        unreadable.map(|kind| kind.first_position.0).collect()
+    };
+    for version in [1, 9, 1, 9] {
+        append(&*store, "order", "Placed", version).await;
+    }
+    assert_eq!(positions().await, [2]);
+
+    let mend =
+        |position| format!("UPDATE events SET schema_version = 1 WHERE position = {position}");
+    outside.execute(&mend(2)).await;
+    assert_eq!(positions().await, [4]);
+    // It is noted.
+    assert_eq!(positions().await, [4]);
+    outside.execute(&mend(4)).await;
+    assert_eq!(positions().await, [0; 0]);
+    append(&*store, "order", "Placed", 9).await;
+    assert_eq!(positions().await, [5]);
 }
