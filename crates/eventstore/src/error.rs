@@ -177,7 +177,7 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// There is no store that could be read as it is.
-    #[error("there is no event store to be read ({message}); name the database that central uses")]
+    #[error("there is no event store that can be read as it is: {message}")]
     NoStore {
         /// What is missing.
         message: String,

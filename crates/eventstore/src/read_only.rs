@@ -61,7 +61,7 @@ pub async fn open_to_read(url: &str) -> Result<Arc<dyn EventStore>, OpenError> {
 fn no_store(error: sqlx::Error) -> OpenError {
     match error {
         sqlx::Error::Database(_) | sqlx::Error::RowNotFound => OpenError::NoStore {
-            message: error.to_string(),
+            message: format!("{error}; name the database that has one"),
         },
         source => OpenError::Unavailable { source },
     }

@@ -51,6 +51,8 @@ pub(crate) struct Event {
     pub(crate) schema_version: u32,
     pub(crate) data: String,
     pub(crate) metadata: String,
+    /// Of the metadata.
+    pub(crate) correlation_id: Option<Uuid>,
 }
 
 impl Request {
@@ -223,6 +225,7 @@ fn check_event(
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(invalid(format_args!("{at}.metadata"), NUL));
     }
+    let correlation_id = metadata.correlation_id;
     let unwritable = |error: serde_json::Error| invalid(at, error.to_string());
     let data = serde_json::to_string(&data).map_err(unwritable)?;
     let metadata = serde_json::to_string(&metadata).map_err(unwritable)?;
@@ -232,6 +235,7 @@ fn check_event(
         schema_version,
         data,
         metadata,
+        correlation_id,
     };
     if event.bytes() > max_event_bytes {
         let message = format!(

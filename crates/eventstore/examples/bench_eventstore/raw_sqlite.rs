@@ -74,8 +74,8 @@ impl Appender for RawSqlite {
         sqlx::query(
             "INSERT INTO events (lane, position, event_id, tenant, stream_type, stream_id, \
                stream_version, event_type, schema_version, recorded_at, data, metadata, \
-               tenant_sequence, hash) \
-             VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12)",
+               tenant_sequence, hash, correlation_id) \
+             VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12, ?13)",
         )
         .bind(head)
         .bind(&id)
@@ -89,6 +89,7 @@ impl Appender for RawSqlite {
         .bind(&data)
         .bind(&metadata)
         .bind([0_u8; 32].as_slice())
+        .bind(event.metadata.correlation_id.map(|id| id.to_string()))
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;

@@ -67,16 +67,19 @@ pub(super) async fn page(
     until: u64,
     limit: usize,
 ) -> Result<Page, sqlx::Error> {
-    // A time outside of what the time type can hold reads as none, instead of failing the statement.
+    // A time outside of what the time type can hold reads as none, instead of failing the statement. Last is
+    // whether what SQLite keeps beside the metadata is what they say.
     const POSTGRES: &str = "SELECT position, tenant, stream_type, stream_id, stream_version, \
         event_type, schema_version, \
         CASE WHEN recorded_at BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' \
             AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00' \
           THEN CAST(extract(epoch FROM recorded_at) * 1000000 AS bigint) END, \
         CAST(data AS text), CAST(metadata AS text), tenant_sequence, hash, \
-        CAST(event_id AS text) FROM events WHERE ";
+        CAST(event_id AS text), CAST(1 AS bigint) FROM events WHERE ";
     const SQLITE: &str = "SELECT position, tenant, stream_type, stream_id, stream_version, \
-        event_type, schema_version, recorded_at, data, metadata, tenant_sequence, hash, event_id \
+        event_type, schema_version, recorded_at, data, metadata, tenant_sequence, hash, event_id, \
+        correlation_id IS NULL OR correlation_id = coalesce( \
+          CASE WHEN json_valid(metadata) THEN metadata ->> 'correlation_id' END, '') \
         FROM events WHERE ";
     let whose = match tenant {
         Some(_) => "tenant = $4",
@@ -125,6 +128,9 @@ fn content(row: &Row) -> Result<Content, String> {
     };
     let text = |column: &str, at: usize| readable(column, row.text(at));
 
+    if number("correlation_id", 13)? == 0 {
+        return Err("correlation_id is not the one in its metadata".to_owned());
+    }
     let schema_version = number("schema_version", 6)?;
     let recorded_at = readable("recorded_at", row.optional_int(7))?
         .ok_or("recorded_at is out of all bounds")

@@ -20,6 +20,7 @@ fn event(id: u128, data: &str) -> Event {
         schema_version: 1,
         data: data.into(),
         metadata: "{}".into(),
+        correlation_id: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::EventQuery;
 use super::range::Range;
-use super::statement::{Remaining, Statement, look};
+use super::statement::{Remaining, Statement, look, look_correlated};
 
 /// How the events of a query are come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,25 +90,19 @@ impl<'q> Plan<'q> {
                     ("stream_type", stream_type),
                     ("stream_id", stream_id),
                 ];
-                vec![look(&equal, "", "stream_version", range, limit)]
+                vec![look(&equal, "stream_version", range, limit)]
             }
-            Index::Correlation => {
-                let column = "(metadata ->> 'correlation_id')";
-                // Said to both databases, for it is the condition of the index.
-                let also = "(metadata ->> 'correlation_id') IS NOT NULL AND ";
-                let equal = [(column, self.correlation_id.as_str())];
-                vec![look(&equal, also, "position", range, limit)]
-            }
+            Index::Correlation => vec![look_correlated(&self.correlation_id, range, limit)],
             Index::Types(tenant) => {
                 // One statement each: over several types at once the index is not in order.
                 let of_type = |event_type: &&str| {
                     let equal = [("tenant", tenant), ("event_type", *event_type)];
-                    look(&equal, "", "position", range, limit)
+                    look(&equal, "position", range, limit)
                 };
                 self.types.iter().map(of_type).collect()
             }
             Index::Tenant(tenant) => {
-                vec![look(&[("tenant", tenant)], "", "position", range, limit)]
+                vec![look(&[("tenant", tenant)], "position", range, limit)]
             }
             Index::Positions => Vec::new(),
         }

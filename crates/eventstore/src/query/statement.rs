@@ -118,33 +118,57 @@ fn fetch(
 
 /// Key and position of the first `limit` entries of an index within a range of its keys.
 ///
-/// `equal` are conditions on the leading columns, `key` is the column behind them. The lane is not
-/// among them: with it, the primary key would give the same order and might be preferred. There is one.
-pub(super) fn look(
-    equal: &[(&str, &str)],
-    also: &str,
-    key: &str,
-    range: Range,
-    limit: u64,
-) -> Statement {
+/// `equal` are conditions on the leading columns, `key` is the column behind them.
+pub(super) fn look(equal: &[(&str, &str)], key: &str, range: Range, limit: u64) -> Statement {
+    let columns: Vec<&str> = equal.iter().map(|&(column, _)| column).collect();
+    let values = equal.iter().map(|&(_, value)| value);
+    Statement {
+        sql: look_text(&columns, "", key, range.direction).into(),
+        arguments: look_arguments(values, range, limit),
+    }
+}
+
+/// As [`look`], by the correlation id: an index over the metadata on PostgreSQL, over a column on SQLite.
+pub(super) fn look_correlated(id: &str, range: Range, limit: u64) -> Statement {
+    // What is said beside it is the condition of the index.
+    let text = |column, also| look_text(&[column], also, "position", range.direction);
+    Statement {
+        sql: Sql::each(
+            text(
+                "(metadata ->> 'correlation_id')",
+                "(metadata ->> 'correlation_id') IS NOT NULL AND ",
+            ),
+            text("correlation_id", "correlation_id > '' AND "),
+        ),
+        arguments: look_arguments([id], range, limit),
+    }
+}
+
+/// The lane is not among the conditions: with it, the primary key would give the same order and might be
+/// preferred. There is one.
+fn look_text(equal: &[&str], also: &str, key: &str, direction: Direction) -> String {
     let conditions: String = equal
         .iter()
         .zip(1..)
-        .map(|((column, _), nth)| format!("{column} = ${nth} AND "))
+        .map(|(column, nth)| format!("{column} = ${nth} AND "))
         .collect();
     let (after, up_to, count) = (equal.len() + 1, equal.len() + 2, equal.len() + 3);
-    let order = order(range.direction);
-    let sql = format!(
+    let order = order(direction);
+    format!(
         "SELECT {key}, position FROM events \
          WHERE {conditions}{also}{key} > ${after} AND {key} <= ${up_to} \
          ORDER BY {key} {order} LIMIT ${count}"
-    );
-    let mut arguments: Vec<Argument> = equal.iter().map(|&(_, value)| value.into()).collect();
+    )
+}
+
+fn look_arguments<'a>(
+    equal: impl IntoIterator<Item = &'a str>,
+    range: Range,
+    limit: u64,
+) -> Vec<Argument> {
+    let mut arguments: Vec<Argument> = equal.into_iter().map(Argument::from).collect();
     arguments.extend(arguments![range.after, range.up_to, limit]);
-    Statement {
-        sql: sql.into(),
-        arguments,
-    }
+    arguments
 }
 
 fn order(direction: Direction) -> &'static str {

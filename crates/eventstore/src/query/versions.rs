@@ -72,7 +72,7 @@ pub(super) fn last([tenant, stream_type, stream_id]: [&str; 3]) -> Statement {
         up_to: u64::MAX,
         direction: Direction::Backward,
     };
-    look(&equal, "", "stream_version", all, 1)
+    look(&equal, "stream_version", all, 1)
 }
 
 /// For each probe the position of that version, or of the next one where events were archived.

@@ -19,7 +19,7 @@ use crate::plan::Row;
 const LARGEST: usize = 6;
 
 /// Columns of a row that are bound.
-const COLUMNS: usize = 13;
+const COLUMNS: usize = 14;
 
 /// Begins a transaction and moves the head of the lane, if the last event is the one at a position
 /// with a hash. If it is not the new head is none, which the table refuses.
@@ -64,8 +64,8 @@ fn statement(rows: usize) -> String {
     let rows = vec![row; rows].join(", ");
     format!(
         "INSERT OR FAIL INTO events (lane, recorded_at, position, event_id, tenant, stream_type, \
-         stream_id, stream_version, event_type, schema_version, data, metadata, tenant_sequence, \
-         hash) VALUES {rows}"
+         stream_id, stream_version, event_type, schema_version, data, metadata, correlation_id, \
+         tenant_sequence, hash) VALUES {rows}"
     )
 }
 
@@ -153,6 +153,7 @@ fn bind_rows<'q>(
 ) -> Statement<'q> {
     // Most rows of a group have their tenant and types in common.
     let mut names = Names::default();
+    let nothing = text("");
     for (row, link) in rows.iter().zip(links) {
         let id = row.event.id.hyphenated();
         query = query
@@ -167,6 +168,7 @@ fn bind_rows<'q>(
             .bind(row.event.schema_version)
             .bind(text(&row.event.data))
             .bind(text(&row.event.metadata))
+            .bind(correlation(row.event.correlation_id, &nothing))
             .bind(to_i64(link.sequence))
             .bind(link.hash.0.as_slice());
     }
@@ -176,6 +178,14 @@ fn bind_rows<'q>(
 /// A text as the database's thread gets it: in one piece of memory, where a `String` would be two.
 fn text(text: &str) -> Arc<str> {
     Arc::from(text)
+}
+
+/// What the column says of an event: nothing is said by an empty text, for none is that nobody has looked.
+fn correlation(id: Option<Uuid>, nothing: &Arc<str>) -> Arc<str> {
+    match id {
+        Some(id) => text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
+        None => Arc::clone(nothing),
+    }
 }
 
 /// Names of which there are few.

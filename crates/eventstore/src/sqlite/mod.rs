@@ -1,5 +1,6 @@
 //! SQLite: one connection that writes, some that read, a write-ahead log between them.
 
+mod correlation;
 mod insertion;
 mod lookup;
 mod writer;
@@ -118,6 +119,7 @@ pub(crate) async fn open_to_read(url: &str) -> Result<Database, OpenError> {
         .connect_with(connect)
         .await
         .map_err(|source| OpenError::Unavailable { source })?;
+    correlation::is_there(&reading).await?;
     Ok(Database::sqlite(SqliteConnections {
         writing: reading.clone(),
         reading,
@@ -166,6 +168,9 @@ async fn try_prepare(connect: &SqliteConnectOptions) -> Result<SqlitePool, OpenE
         .run(&pool)
         .await
         .map_err(|source| OpenError::Migration { source })?;
+    correlation::fill(&pool)
+        .await
+        .map_err(|source| OpenError::Unavailable { source })?;
     Ok(pool)
 }
 

@@ -79,7 +79,9 @@ async fn an_event_that_was_put_past_the_lane_is_not_overwritten(database: Arc<Da
     store.append(one("a", ExpectedVersion::Any)).await.unwrap();
     let mut outside = database.connect().await;
     let past = format!(
-        "INSERT INTO events SELECT lane, 2, '{}', tenant, stream_type, 'b', 1, \
+        "INSERT INTO events (lane, position, event_id, tenant, stream_type, stream_id, stream_version, \
+           event_type, schema_version, recorded_at, data, metadata, tenant_sequence, hash) \
+         SELECT lane, 2, '{}', tenant, stream_type, 'b', 1, \
            event_type, schema_version, recorded_at, data, metadata, 2, hash FROM events",
         Uuid::now_v7()
     );

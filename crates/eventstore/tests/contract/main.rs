@@ -20,6 +20,7 @@ mod chain;
 mod command;
 mod concurrency;
 mod consumer;
+mod correlation;
 mod database;
 mod delegate;
 mod disk;

@@ -15,7 +15,8 @@ use crate::database::{Database, Outside, contract};
 contract!(any_single_change_is_named_where_it_is);
 
 const MUTATIONS: usize = 150;
-const COLUMNS: [&str; 16] = [
+/// The last but two is one of SQLite's.
+const COLUMNS: [&str; 17] = [
     "lane",
     "position",
     "event_id",
@@ -30,6 +31,7 @@ const COLUMNS: [&str; 16] = [
     "metadata",
     "tenant_sequence",
     "hash",
+    "correlation_id",
     "(deleted)",
     "(swapped)",
 ];
@@ -101,13 +103,18 @@ fn of_event(outside: &Outside, events: &[RecordedEvent], mutation: &Mutation) ->
     let event = &events[mutation.row % events.len()];
     let position = event.position.0;
     let (number, text) = (u64::from(mutation.number), &mutation.text);
-    let column = COLUMNS[mutation.column];
+    let column = match (COLUMNS[mutation.column], outside) {
+        ("correlation_id", Outside::Postgres(_)) => "metadata",
+        (column, _) => column,
+    };
     let stored = serde_json::to_string(&event.data).unwrap();
     let value = match column {
         "lane" => (1 + number).to_string(),
         "position" => (1000 + number).to_string(),
         "event_id" => format!("'{}'", Uuid::from_u128(u128::from(number))),
-        "tenant" | "stream_type" | "stream_id" | "event_type" => format!("'{text}'"),
+        "tenant" | "stream_type" | "stream_id" | "event_type" | "correlation_id" => {
+            format!("'{text}'")
+        }
         "stream_version" => (1000 + number).to_string(),
         "schema_version" => (2 + number).to_string(),
         "recorded_at" => {
