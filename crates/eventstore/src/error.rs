@@ -171,7 +171,10 @@ pub enum OpenError {
         message: String,
     },
     /// The database did not answer.
-    #[error("the database cannot be reached: {source}")]
+    #[error(
+        "the database cannot be reached: {source}; see that the URL names it, that it is there (a \
+         file's folder has to be), and that it lets this user in"
+    )]
     Unavailable {
         /// Answer of the driver.
         source: sqlx::Error,

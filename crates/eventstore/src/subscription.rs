@@ -59,6 +59,7 @@ impl Subscription {
             ahead: None,
             pause: SHORTEST_PAUSE,
             cursor_checked: false,
+            promised: false,
         };
         Self(State::Giving(Box::new(follower)))
     }
@@ -124,6 +125,8 @@ struct Follower {
     /// Whether the store is known to reach as far as `after`; to be looked up again after a lost
     /// connection, behind which another database may stand, and now and then while nothing comes.
     cursor_checked: bool,
+    /// Whether the next page has events: the store was seen to reach beyond `after` before it is read.
+    promised: bool,
 }
 
 impl Follower {
@@ -209,6 +212,7 @@ impl Follower {
     async fn fill(&mut self) -> Result<(), ReadError> {
         // Looked at before reading: a commit between the two wakes the wait below.
         let known_head = *self.head.borrow_and_update();
+        let promised = mem::take(&mut self.promised);
         let limit = self.limit;
         let page = match self.ahead.take() {
             Some(reading) => reading.await.unwrap_or_else(|error| {
@@ -241,8 +245,15 @@ impl Follower {
                     head,
                 });
             }
+            if head > self.after && promised {
+                return Err(ReadError::Gap {
+                    expected: Position(self.after.0.saturating_add(1)),
+                    found: Position(head.0.saturating_add(1)),
+                });
+            }
             if head > self.after {
                 // Committed since the page was read.
+                self.promised = true;
                 return Ok(());
             }
             self.cursor_checked = true;

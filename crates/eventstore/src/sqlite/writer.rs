@@ -100,9 +100,13 @@ impl Writer for SqliteWriter {
         transaction
             .commit()
             .await
-            .map_err(|error| CommitFailure::Unknown {
-                message: error.to_string(),
-                planned: plan.planned(),
+            .map_err(|error| match code(&error) {
+                // Nothing of it is in the log then that a reader would take for committed.
+                Some(SQLITE_BUSY | SQLITE_FULL) => failure(error),
+                _ => CommitFailure::Unknown {
+                    message: error.to_string(),
+                    planned: plan.planned(),
+                },
             })?;
         memory.take_in(group.known, &plan.rows, &group.links, group.recorded_at);
         self.guesses = guesses;

@@ -21,6 +21,7 @@ contract!(
     a_cursor_ahead_of_the_store_is_an_error,
     who_waits_notices_that_the_store_was_put_back,
     a_removed_event_is_noticed,
+    removed_events_at_the_end_are_noticed,
     another_event_where_the_reader_has_been_is_noticed,
 );
 
@@ -250,6 +251,28 @@ fn short_poll() -> Options {
         poll_interval: Duration::from_millis(20),
         ..Options::default()
     }
+}
+
+async fn removed_events_at_the_end_are_noticed(database: Arc<Database>) {
+    let store = database.open().await;
+    for n in 0..4 {
+        let append = one(n, ExpectedVersion::NoStream);
+        store.append(append).await.unwrap();
+    }
+    let mut outside = database.connect().await;
+    outside
+        .execute("DELETE FROM events WHERE position > 2")
+        .await;
+
+    let mut subscription = store.subscribe(Position::START);
+    next(&mut subscription, 2).await;
+    let answer = timeout(PATIENCE, subscription.next()).await.unwrap();
+
+    let error = ReadError::Gap {
+        expected: Position(3),
+        found: Position(5),
+    };
+    assert_eq!(answer.unwrap().unwrap_err(), error);
 }
 
 async fn another_event_where_the_reader_has_been_is_noticed(database: Arc<Database>) {
