@@ -128,7 +128,7 @@ fn label(state: &PartitionState) -> &'static str {
         PartitionState::Waiting => "waiting",
         PartitionState::Paused => "paused",
         PartitionState::Retrying { .. } => "retrying",
-        PartitionState::CircuitOpen => "circuit_open",
+        PartitionState::CircuitOpen { .. } => "circuit_open",
         PartitionState::Failed { .. } => "failed",
     }
 }
@@ -177,7 +177,7 @@ mod tests {
 
         show(vec![
             PartitionState::Failed { reason: reason() },
-            PartitionState::CircuitOpen,
+            PartitionState::CircuitOpen { reason: reason() },
             PartitionState::Waiting,
             PartitionState::Failed { reason: reason() },
         ]);

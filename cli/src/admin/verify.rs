@@ -191,6 +191,15 @@ async fn verified(
         progress.end();
         report.map_err(|error| Error::Database(error.to_string()))?
     };
+    if let Some(tenant) = &tenant
+        && report.is_sound()
+        && report.events == 0
+    {
+        return Err(Error::Usage(format!(
+            "the store has no events of a tenant {tenant:?}, and nothing can be said about it; see that this \
+             is its name, and the right database"
+        )));
+    }
     let result = json!({
         "sound": report.is_sound(), "first_fault": report.first(), "report": report,
     });

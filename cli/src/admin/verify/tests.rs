@@ -216,3 +216,20 @@ fn a_file_of_checkpoints_needs_the_database() {
     assert!(parsed("signet events verify --database --checkpoints kept").is_ok());
     assert!(parsed("signet events verify --database --tenant acme").is_ok());
 }
+
+#[tokio::test]
+async fn a_tenant_that_nobody_knows_is_not_told_to_be_sound() {
+    let stored = Stored::new().await;
+    let store = eventstore::open_to_read(&url(stored.folder.path()))
+        .await
+        .unwrap();
+    let asked = |tenant: &str| {
+        let never = std::future::pending();
+        verified(&store, Some(tenant.into()), Kept::default(), never)
+    };
+
+    let refused = asked("bnak").await.unwrap_err();
+
+    assert!(refused.to_string().contains("bnak"), "{refused}");
+    assert_eq!(asked("bank").await.unwrap()["result"]["sound"], json!(true));
+}

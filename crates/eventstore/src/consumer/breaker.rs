@@ -4,6 +4,10 @@
 //! that all these events are at fault. The breaker then opens: nobody tries, nothing becomes a dead
 //! letter, the position stays. After a while one attempt is let through (half-open); its outcome closes
 //! the breaker or opens it again.
+//!
+//! Such an attempt counts among those that an event has, and may be its last: an event that is at fault itself
+//! keeps the circuit open, and would hold its partition for ever. So does an outage that lasts longer than all
+//! attempts, at `open_for` each, make a dead letter of an event now and then, to be replayed when it is over.
 
 use std::time::Duration;
 

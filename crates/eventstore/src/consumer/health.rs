@@ -29,7 +29,10 @@ pub enum PartitionState {
         reason: String,
     },
     /// Too many attempts failed in a row; nothing is tried for a while.
-    CircuitOpen,
+    CircuitOpen {
+        /// What the last one was, of whichever partition.
+        reason: String,
+    },
     /// It has stopped and needs help; it tries again when the subscription is
     /// [resumed](super::Subscriptions::resume).
     Failed {
@@ -101,6 +104,7 @@ struct Notes {
     counted: ConsumerStatistics,
     batch_time: Duration,
     rate: Rate,
+    last_failure: String,
 }
 
 #[derive(Debug, Clone)]
@@ -122,6 +126,7 @@ impl Board {
             },
             batch_time: Duration::ZERO,
             rate: Rate::new(now),
+            last_failure: String::new(),
         }))
     }
 
@@ -184,8 +189,15 @@ impl Board {
         }
     }
 
-    pub(super) fn failed(&self) {
-        self.notes().counted.failed += 1;
+    pub(super) fn failed(&self, reason: &str) {
+        let mut notes = self.notes();
+        notes.counted.failed += 1;
+        reason.clone_into(&mut notes.last_failure);
+    }
+
+    /// Why the last attempt failed, of whichever partition.
+    pub(super) fn last_failure(&self) -> String {
+        self.notes().last_failure.clone()
     }
 
     pub(super) fn retried(&self) {

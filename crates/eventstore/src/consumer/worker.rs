@@ -241,8 +241,12 @@ impl Worker {
                 Outcome::Failed(error) => {
                     // That an event will never be handled says that the handler is well.
                     pass.answered(!error.retry);
-                    running.board.failed();
+                    running.board.failed(&error.message);
                     let trial = pass.trial;
+                    if !running.breaker().is_closed() {
+                        let subscription = &running.options.name;
+                        tracing::warn!(subscription, %error, "the circuit is open, nothing is tried for a while");
+                    }
                     return Ok(Some(Failure { error, trial }));
                 }
                 Outcome::Lost => return Err(Ended::Lost),
@@ -265,6 +269,11 @@ impl Worker {
         }
     }
 
+    fn note_open(&self) {
+        let reason = self.running.board.last_failure();
+        self.note(PartitionState::CircuitOpen { reason });
+    }
+
     /// Waits until nothing stands against an attempt.
     async fn admitted(&self) -> Result<Pass<'_>, Ended> {
         loop {
@@ -282,11 +291,11 @@ impl Worker {
                     });
                 }
                 Admission::WaitUntil(until) => {
-                    self.note(PartitionState::CircuitOpen);
+                    self.note_open();
                     self.unless_stopped(tokio::time::sleep_until(until)).await?;
                 }
                 Admission::WaitForTrial => {
-                    self.note(PartitionState::CircuitOpen);
+                    self.note_open();
                     let ended = self.running.trial_ended.notified();
                     // The trial may have ended before this listened.
                     let ended = tokio::time::timeout(SHORT_PAUSE, ended);

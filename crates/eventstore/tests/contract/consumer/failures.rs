@@ -264,7 +264,7 @@ async fn while_the_circuit_is_open_nothing_is_put_aside(database: Arc<Database>)
     let seen = &consumers;
     until("the open circuit", || async move {
         let partitions = seen.health().remove(0).partitions;
-        let is_open = |state: &PartitionState| *state == PartitionState::CircuitOpen;
+        let is_open = |state: &PartitionState| matches!(state, PartitionState::CircuitOpen { reason } if !reason.is_empty());
         !partitions.is_empty() && partitions.iter().all(|one| is_open(&one.state))
     })
     .await;
