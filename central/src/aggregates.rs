@@ -138,7 +138,7 @@ fn encoded(event_type: &str, version: u32, event: &impl Serialize) -> Result<Enc
 pub(crate) struct NotUnderstood {
     event_type: String,
     schema_version: u32,
-    position: Position,
+    pub(crate) position: Position,
     stream: String,
     reason: String,
 }

@@ -184,6 +184,16 @@ pub(crate) enum ServiceError {
     },
     #[error("{message}; run the release that wrote it")]
     NotUnderstood { position: u64, message: String },
+    #[error(
+        "this replica does not know how tenant {tenant:?} is now: {message}; another replica may. Run the \
+         release that wrote the event, or verify the store with `signet events verify`, and restart after \
+         mending"
+    )]
+    Frozen {
+        tenant: String,
+        position: u64,
+        message: String,
+    },
     #[error("callers cannot be proven now, because the Kubernetes API server does not answer")]
     AuthenticationUnavailable,
     #[error("the call took too long; try again")]
@@ -230,6 +240,11 @@ impl ServiceError {
         Self::NotFound { what, name }
     }
 
+    /// That there is no such tenant; of what the caller wrote not more than a name would have.
+    pub(crate) fn unknown_tenant(tenant: &str) -> Self {
+        Self::UnknownTenant(tenant.chars().take(64).collect())
+    }
+
     /// The stable code of the error.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -255,6 +270,7 @@ impl ServiceError {
             Self::Corrupt { .. } => "SIGNET-CENTRAL-0020",
             Self::NotUnderstood { .. } => "SIGNET-CENTRAL-0021",
             Self::OutcomeUnknown => "SIGNET-CENTRAL-0022",
+            Self::Frozen { .. } => "SIGNET-CENTRAL-0023",
             Self::NotFound { .. } => "SIGNET-CENTRAL-0030",
             Self::Conflict(_) => "SIGNET-CENTRAL-0031",
             Self::TooManyReplays(_) => "SIGNET-CENTRAL-0032",
@@ -286,6 +302,7 @@ impl ServiceError {
             | Self::Busy
             | Self::CatchingUp
             | Self::NoActiveKey(_)
+            | Self::Frozen { .. }
             | Self::TooManyReplays(_)
             | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Self::Corrupt { .. } | Self::NotUnderstood { .. } | Self::Internal(_) => {
@@ -317,6 +334,7 @@ impl ServiceError {
             | Self::Contended
             | Self::Busy
             | Self::CatchingUp
+            | Self::Frozen { .. }
             | Self::NoActiveKey(_) => tonic::Code::Unavailable,
             Self::Corrupt { .. } => tonic::Code::DataLoss,
             Self::NotUnderstood { .. } | Self::Internal(_) => tonic::Code::Internal,
@@ -331,7 +349,8 @@ impl ServiceError {
                 position: Some(position),
                 ..
             }
-            | Self::NotUnderstood { position, .. } => Some(json!({ "position": position })),
+            | Self::NotUnderstood { position, .. }
+            | Self::Frozen { position, .. } => Some(json!({ "position": position })),
             _ => None,
         }
     }

@@ -47,6 +47,7 @@ impl ExchangeError {
             Self::Service(ServiceError::NotAdmitted { .. }) => "not_admitted",
             Self::Service(ServiceError::TenantClosed(_)) => "tenant_closed",
             Self::Service(ServiceError::NoActiveKey(_)) => "no_active_key",
+            Self::Service(ServiceError::Frozen { .. }) => "tenant_frozen",
             Self::Service(
                 ServiceError::StoreUnavailable
                 | ServiceError::OutcomeUnknown

@@ -66,6 +66,8 @@ pub(crate) struct Metrics {
     pub(crate) certificate_reloads: IntCounterVec,
     /// Tenants that are open.
     pub(crate) tenants: IntGauge,
+    /// Tenants that stopped at an event this release does not understand.
+    pub(crate) tenants_frozen: IntGauge,
     /// Checkpoints signed over the ends of chains.
     pub(crate) checkpoints_signed: IntCounter,
     /// Rounds of signing that failed.
@@ -210,6 +212,11 @@ impl Metrics {
                 &["outcome"],
             )?,
             tenants: gauge(r, "tenants", "Open tenants")?,
+            tenants_frozen: gauge(
+                r,
+                "tenants_frozen",
+                "Tenants whose events this replica takes in no more, for it did not understand one",
+            )?,
             checkpoints_signed: counter(
                 r,
                 "checkpoints_signed_total",

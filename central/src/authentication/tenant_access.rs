@@ -63,6 +63,8 @@ pub(crate) fn admit(
     let claims = verifier
         .verify(token, None, now.unix_timestamp())
         .map_err(|rejection| refused(rejection.reason()))?;
+    // The role that allowed it may be gone by now.
+    realm.follows()?;
     let subject = iam::subject_of(&claims, realm.name());
     let decision = realm.policy().decide(&Request {
         subject: &subject,

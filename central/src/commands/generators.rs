@@ -37,6 +37,7 @@ impl Commands {
         name: &str,
         origin: &Origin,
     ) -> Answer<Generator, Refusal> {
+        self.directory.following(tenant)?;
         let call = call("RemoveGenerator", Generator::stream(tenant, name), origin);
         self.execute(&self.repositories.generators, call, |state| {
             let namespace = namespace.to_owned();
@@ -90,7 +91,7 @@ impl Commands {
         namespace: &str,
     ) -> Result<Context, ServiceError> {
         self.directory.up_to_date().await?;
-        let realm = self.directory.realm(tenant);
+        let realm = self.directory.following(tenant)?;
         let realm = realm.as_deref();
         Ok(Context {
             tenant_open: realm.is_some_and(|realm| realm.is_open()),

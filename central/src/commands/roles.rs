@@ -34,6 +34,7 @@ impl Commands {
         name: &str,
         origin: &Origin,
     ) -> Answer<Role, Refusal> {
+        self.directory.following(tenant)?;
         let call = call("RemoveRole", Role::stream(tenant, namespace, name), origin);
         self.execute(&self.repositories.roles, call, |state| {
             role::decide(state, Command::Remove)
@@ -44,7 +45,7 @@ impl Commands {
     /// What is known of the tenant and the namespace, as of now.
     async fn role_context(&self, tenant: &str, namespace: &str) -> Result<Context, ServiceError> {
         self.directory.up_to_date().await?;
-        let Some(realm) = self.directory.realm(tenant) else {
+        let Some(realm) = self.directory.following(tenant)? else {
             return Ok(Context::default());
         };
         Ok(Context {

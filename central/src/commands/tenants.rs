@@ -17,6 +17,7 @@ impl Commands {
         spec: Spec,
         origin: &Origin,
     ) -> Answer<Tenant, Refusal> {
+        self.directory.following(&spec.name)?;
         let call = call("DeclareTenant", Tenant::stream(&spec.name), origin);
         let mut tenant = self.repositories.tenants.open(call).await?;
         loop {
@@ -49,6 +50,7 @@ impl Commands {
         } else {
             Command::Release
         };
+        self.directory.following(name)?;
         let call = call("DeleteTenant", Tenant::stream(name), origin);
         self.execute(&self.repositories.tenants, call, |state| {
             tenant::decide(state, command.clone())
@@ -64,6 +66,7 @@ impl Commands {
         name: &str,
         origin: &Origin,
     ) -> Result<bool, ServiceError> {
+        self.directory.following(name)?;
         let call = call(ROTATE_KEYS, Tenant::stream(name), origin).with_priority(Priority::Low);
         let tenant = self.repositories.tenants.open(call).await?;
         let step = tenant

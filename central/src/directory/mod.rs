@@ -3,6 +3,10 @@
 //! One task follows the event store and applies each event in order. A reader takes a snapshot of a
 //! tenant ([`Realm`]) that never changes under it. Who has to read what was just written waits for
 //! its position, for a bounded time.
+//!
+//! An event that is not understood, as of a newer release while replicas are exchanged, freezes its
+//! tenant and nobody else. What is held of a frozen tenant goes on to be served where it does no harm
+//! (its published keys); whatever decides by it asks for a realm that follows, and is refused.
 
 mod realm;
 #[cfg(test)]
@@ -20,7 +24,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::realm::{Content, KeyView, Realm};
-use crate::{aggregates::NotUnderstood, error::ServiceError, metrics::Metrics};
+use crate::{error::ServiceError, metrics::Metrics};
 
 /// Longest wait for a position.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -42,12 +46,25 @@ struct Entry {
 /// Why the read models could not go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProjectionError {
-    #[error(transparent)]
-    NotUnderstood(#[from] NotUnderstood),
     #[error("the read models cannot follow the event store: {0}")]
-    Store(#[from] eventstore::ReadError),
+    Store(eventstore::ReadError),
+    // Whose the event is cannot be read either, so that it cannot be passed over.
+    #[error(
+        "the read models cannot follow the event store: {0}; `signet events verify --database URL` \
+         tells what else was changed; start again when it is mended"
+    )]
+    Damaged(eventstore::ReadError),
     #[error("the event store ended its subscription")]
     Ended,
+}
+
+impl From<eventstore::ReadError> for ProjectionError {
+    fn from(error: eventstore::ReadError) -> Self {
+        match error {
+            eventstore::ReadError::Corrupt { .. } => Self::Damaged(error),
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl Directory {
@@ -66,17 +83,23 @@ impl Directory {
     pub(crate) async fn run(&self, stop: CancellationToken) -> Result<(), ProjectionError> {
         let mut events = self.store.subscribe(self.position());
         while let Some(next) = stop.run_until_cancelled(events.next()).await {
-            let event = next.ok_or(ProjectionError::Ended)??;
-            self.apply(&event)?;
+            self.apply(&next.ok_or(ProjectionError::Ended)??);
         }
         Ok(())
     }
 
-    /// A snapshot of one tenant.
+    /// A snapshot of one tenant, which is as it was if the tenant is frozen.
     pub(crate) fn realm(&self, tenant: &str) -> Option<Arc<Realm>> {
         self.realms()
             .get(tenant)
             .map(|entry| Arc::clone(&entry.realm))
+    }
+
+    /// As [`Directory::realm`], for those who decide by it: refused if the tenant is frozen.
+    pub(crate) fn following(&self, tenant: &str) -> Result<Option<Arc<Realm>>, ServiceError> {
+        let realm = self.realm(tenant);
+        realm.as_deref().map_or(Ok(()), Realm::follows)?;
+        Ok(realm)
     }
 
     /// A snapshot of every tenant, by name.
@@ -130,7 +153,8 @@ impl Directory {
     /// The tenant, for a workload of a namespace that it has.
     ///
     /// Whether there is no such tenant or it is another's, the refusal is the same; and it is given
-    /// only after a look at what the store holds now.
+    /// only after a look at what the store holds now. That a tenant is frozen is told to those alone
+    /// whose namespace it had by then.
     pub(crate) async fn realm_for(
         &self,
         tenant: &str,
@@ -140,14 +164,18 @@ impl Directory {
             self.realm(tenant)
                 .filter(|realm| realm.has_namespace(namespace))
         };
-        if let Some(realm) = admitted() {
-            return Ok(realm);
-        }
-        self.up_to_date().await?;
-        admitted().ok_or_else(|| ServiceError::NotAdmitted {
-            tenant: tenant.chars().take(64).collect(),
-            namespace: namespace.to_owned(),
-        })
+        let realm = match admitted() {
+            Some(realm) => realm,
+            None => {
+                self.up_to_date().await?;
+                admitted().ok_or_else(|| ServiceError::NotAdmitted {
+                    tenant: tenant.chars().take(64).collect(),
+                    namespace: namespace.to_owned(),
+                })?
+            }
+        };
+        realm.follows()?;
+        Ok(realm)
     }
 
     /// As [`Directory::realm_for`], when the tenant is not closed.
@@ -164,7 +192,7 @@ impl Directory {
         }
     }
 
-    fn apply(&self, event: &RecordedEvent) -> Result<(), NotUnderstood> {
+    fn apply(&self, event: &RecordedEvent) {
         let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
         let tenant = &event.stream.tenant;
         if !realms.contains_key(tenant) {
@@ -177,9 +205,25 @@ impl Directory {
                 },
             );
         }
-        if let Some(entry) = realms.get_mut(tenant) {
+        if let Some(entry) = realms.get_mut(tenant)
+            && entry.realm.frozen().is_none()
+        {
             let was_open = entry.realm.is_open();
-            let changed = Arc::make_mut(&mut entry.realm).apply(event)?;
+            let realm = Arc::make_mut(&mut entry.realm);
+            let changed = realm.apply(event).unwrap_or_else(|error| {
+                tracing::error!(
+                    tenant,
+                    position = error.position.0,
+                    %error,
+                    "a tenant is frozen: from here on this replica takes in none of its events; run the \
+                     release that wrote this one, or verify the store with `signet events verify`, and \
+                     restart after mending"
+                );
+                self.metrics.tenants_frozen.inc();
+                realm.freeze(error);
+                // Who follows the tenant has to learn that there is nothing more to come.
+                true
+            });
             let is_open = entry.realm.is_open();
             self.metrics
                 .tenants
@@ -193,7 +237,6 @@ impl Directory {
             .position
             .set(i64::try_from(event.position.0).unwrap_or(i64::MAX));
         self.position.send_replace(event.position);
-        Ok(())
     }
 
     // An event is applied to a copy or refused as a whole, so that a panic leaves no half of it.

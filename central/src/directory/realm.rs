@@ -15,7 +15,10 @@ use idgen::generator::Member;
 use policy::Policy;
 use token::{Algorithm, Jwk, Jwks};
 
-use crate::aggregates::{Follow as _, Generator, NotUnderstood, Role, Tenant};
+use crate::{
+    aggregates::{Follow as _, Generator, NotUnderstood, Role, Tenant},
+    error::ServiceError,
+};
 
 /// What a sidecar can ask to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +69,8 @@ pub(crate) struct Realm {
     compiled: OnceLock<Arc<Policy>>,
     /// What was compiled last, so that the next policy need not read every condition again.
     former: Arc<Policy>,
+    /// The event that it could not take in, and since which it takes in none.
+    frozen: Option<Arc<NotUnderstood>>,
 }
 
 impl Realm {
@@ -81,6 +86,30 @@ impl Realm {
             generators_changed: BTreeMap::new(),
             compiled: OnceLock::new(),
             former: Arc::default(),
+            frozen: None,
+        }
+    }
+
+    /// Takes in no more events: what they would make of a state with a gap is anybody's guess.
+    pub(super) fn freeze(&mut self, at: NotUnderstood) {
+        self.frozen = Some(Arc::new(at));
+    }
+
+    /// The event at which it stopped, if it did.
+    pub(crate) fn frozen(&self) -> Option<&NotUnderstood> {
+        self.frozen.as_deref()
+    }
+
+    /// Refuses when it stopped at an event: it then shows the tenant as it was, and what was granted may
+    /// have been taken away since.
+    pub(crate) fn follows(&self) -> Result<(), ServiceError> {
+        match self.frozen() {
+            None => Ok(()),
+            Some(at) => Err(ServiceError::Frozen {
+                tenant: self.name.clone(),
+                position: at.position.0,
+                message: at.to_string(),
+            }),
         }
     }
 

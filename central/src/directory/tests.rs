@@ -12,6 +12,7 @@ use crate::{
 
 struct Fixture {
     store: Arc<dyn eventstore::EventStore>,
+    metrics: Arc<Metrics>,
     directory: Arc<Directory>,
 }
 
@@ -20,9 +21,18 @@ impl Fixture {
         let store = eventstore::open("sqlite::memory:", Options::default())
             .await
             .unwrap();
+        Self::over(store)
+    }
+
+    /// Read models that start over on a store.
+    fn over(store: Arc<dyn eventstore::EventStore>) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let directory = Arc::new(Directory::new(Arc::clone(&store), metrics));
-        Self { store, directory }
+        let directory = Directory::new(Arc::clone(&store), Arc::clone(&metrics));
+        Self {
+            store,
+            metrics,
+            directory: Arc::new(directory),
+        }
     }
 
     fn follow(&self) -> tokio::task::JoinHandle<Result<(), ProjectionError>> {
@@ -48,7 +58,17 @@ impl Fixture {
         event_type: &str,
         data: serde_json::Value,
     ) -> Position {
-        let events = vec![NewEvent::new(event_type, 1, data)];
+        self.append_version(stream, event_type, 1, data).await
+    }
+
+    async fn append_version(
+        &self,
+        stream: StreamKey,
+        event_type: &str,
+        schema_version: u32,
+        data: serde_json::Value,
+    ) -> Position {
+        let events = vec![NewEvent::new(event_type, schema_version, data)];
         let write = StreamWrite {
             stream,
             expected: ExpectedVersion::Any,
@@ -80,18 +100,18 @@ impl Fixture {
     }
 
     async fn role(&self, namespace: &str, name: &str) -> Position {
-        let role = json!({
-            "namespace": namespace,
-            "name": name,
-            "rules": [{ "effect": "Allow", "resources": ["a"], "actions": ["b"] }],
-        });
-        let stream = Role::stream("acme", namespace, name);
-        self.happened(
-            stream,
-            "RoleDeclared",
-            json!({ "type": "Declared", "role": role }),
-        )
-        .await
+        self.role_of("acme", namespace, name).await
+    }
+
+    async fn role_of(&self, tenant: &str, namespace: &str, name: &str) -> Position {
+        let stream = Role::stream(tenant, namespace, name);
+        self.happened(stream, "RoleDeclared", role(namespace, name))
+            .await
+    }
+
+    fn roles(&self, tenant: &str) -> Vec<String> {
+        let realm = self.directory.realm(tenant).unwrap();
+        realm.all_roles().map(|role| role.name.clone()).collect()
     }
 
     fn version(&self, content: Content) -> Position {
@@ -100,6 +120,16 @@ impl Fixture {
             .unwrap()
             .version(content, "shop")
     }
+}
+
+/// An event that declares a role.
+fn role(namespace: &str, name: &str) -> serde_json::Value {
+    let role = json!({
+        "namespace": namespace,
+        "name": name,
+        "rules": [{ "effect": "Allow", "resources": ["a"], "actions": ["b"] }],
+    });
+    json!({ "type": "Declared", "role": role })
 }
 
 #[tokio::test]
@@ -180,21 +210,99 @@ async fn a_role_counts_only_while_its_namespace_is_the_tenant_s() {
     assert_eq!(realm.policy().len(), 1);
 }
 
-#[tokio::test]
-async fn an_event_that_is_not_understood_stops_the_read_models() {
+/// A tenant acme with the role `reader` that has met an event of a newer release.
+async fn frozen() -> (Fixture, Position) {
     let fixture = Fixture::new().await;
-    let following = fixture.follow();
+    fixture.follow();
+    fixture.declare(&["shop"], "acme").await;
+    fixture.role("shop", "reader").await;
+    let newer = Role::stream("acme", "shop", "newer");
+    let newer = fixture.append_version(newer, "RoleDeclared", 99, role("shop", "newer"));
+    let at = newer.await;
+    fixture.directory.reached_soon(at).await.unwrap();
+    (fixture, at)
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_understood_freezes_its_tenant_and_nobody_else() {
+    let (fixture, at) = frozen().await;
+    let policy = fixture.version(Content::Policy);
+
+    let last = fixture.role("shop", "later").await;
+    let of_another = fixture.role_of("bank", "bank", "reader").await;
+
+    assert_eq!(fixture.directory.position(), of_another);
+    assert!(fixture.directory.following("bank").unwrap().is_some());
+    assert_eq!(fixture.roles("bank"), ["reader"]);
+    assert!(fixture.directory.following("none").unwrap().is_none());
+    // What came behind the event that is missing is left out as well.
+    assert!(last > at);
+    assert_eq!(fixture.roles("acme"), ["reader"]);
+    assert_eq!(fixture.version(Content::Policy), policy);
+    assert_eq!(fixture.metrics.tenants_frozen.get(), 1);
+    assert_eq!(fixture.metrics.tenants.get(), 1);
+}
+
+#[tokio::test]
+async fn whoever_decides_by_a_frozen_tenant_is_refused() {
+    let (fixture, at) = frozen().await;
+    let directory = &fixture.directory;
+
+    for refused in [
+        directory.following("acme").err(),
+        directory.realm_for("acme", "shop").await.err(),
+        directory.open_realm_for("acme", "shop").await.err(),
+    ] {
+        let refused = refused.unwrap();
+        assert_eq!(refused.code(), "SIGNET-CENTRAL-0023");
+        assert_eq!(refused.details().unwrap()["position"], at.0);
+        let text = refused.to_string();
+        let named = format!("position {at}");
+        for part in [
+            "\"acme\"",
+            &named,
+            "RoleDeclared (schema 99)",
+            "signet events verify",
+        ] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+    }
+    // Strangers do not even learn that there is such a tenant.
+    let stranger = directory.realm_for("acme", "bank").await.err().unwrap();
+    assert_eq!(stranger.code(), "SIGNET-CENTRAL-0003");
+}
+
+#[tokio::test]
+async fn who_follows_a_tenant_is_woken_when_it_freezes() {
+    let fixture = Fixture::new().await;
+    fixture.follow();
+    fixture.declare(&["shop"], "acme").await;
+    let mut changed = fixture.directory.watch("acme").unwrap();
+    changed.borrow_and_update();
+
     let data = json!({ "type": "Transmogrified" });
+    let stream = Tenant::stream("acme");
+    let at = fixture.append(stream, "TenantTransmogrified", data).await;
 
-    fixture
-        .append(Tenant::stream("acme"), "TenantTransmogrified", data)
-        .await;
+    changed.changed().await.unwrap();
+    let realm = fixture.directory.realm("acme").unwrap();
+    assert_eq!(realm.frozen().unwrap().position, at);
+}
 
-    let error = following.await.unwrap().unwrap_err();
-    assert!(
-        error.to_string().contains("TenantTransmogrified"),
-        "{error}"
-    );
+#[tokio::test]
+async fn read_models_that_start_over_take_in_every_event_again() {
+    let (fixture, at) = frozen().await;
+    let last = fixture.role("shop", "later").await;
+
+    let again = Fixture::over(Arc::clone(&fixture.store));
+    assert!(again.directory.realm("acme").is_none());
+    again.follow();
+    again.directory.reached_soon(last).await.unwrap();
+
+    assert_eq!(again.roles("acme"), ["reader"]);
+    let realm = again.directory.realm("acme").unwrap();
+    assert_eq!(realm.frozen().unwrap().position, at);
+    assert_eq!(again.metrics.tenants_frozen.get(), 1);
 }
 
 #[tokio::test]

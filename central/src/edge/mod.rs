@@ -56,11 +56,16 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    /// The realm of a tenant that was declared once.
+    /// The realm of a tenant that was declared once, which is as it was if the tenant is frozen.
     pub(crate) fn existing(&self, tenant: &str) -> Result<Arc<Realm>, ServiceError> {
-        let realm = self.directory.realm(tenant);
-        let realm = realm.filter(|realm| realm.exists());
-        realm.ok_or_else(|| ServiceError::UnknownTenant(tenant.chars().take(64).collect()))
+        let unknown = || ServiceError::unknown_tenant(tenant);
+        let realm = self.directory.realm(tenant).ok_or_else(unknown)?;
+        if !realm.exists() {
+            // It may be declared by the event that was not understood.
+            realm.follows()?;
+            return Err(unknown());
+        }
+        Ok(realm)
     }
 }
 

@@ -49,29 +49,44 @@ impl Rotation {
             {
                 return;
             }
-            if let Err(error) = self.round(&origin).await {
-                tracing::warn!(%error, "keys could not be rotated; trying again");
-            }
+            self.round(&origin).await;
         }
     }
 
-    async fn round(&self, origin: &Origin) -> Result<(), ServiceError> {
+    /// What one tenant cannot have takes nothing from the others.
+    async fn round(&self, origin: &Origin) {
         for realm in self.directory.all() {
+            // It was told once, and is no news in every round.
+            if realm.frozen().is_some() {
+                continue;
+            }
             let due = |realm: &crate::directory::Realm| {
                 let state = &realm.tenant().state;
                 state
                     .next_key_step((self.clock)(), self.propagation)
                     .is_some()
             };
-            if due(&realm) {
-                for _ in 0..STEPS {
-                    if !self.commands.rotate_keys(realm.name(), origin).await? {
-                        break;
-                    }
+            if !due(&realm) {
+                continue;
+            }
+            let rotated = self.rotate(realm.name(), origin).await;
+            if let Err(error) = rotated {
+                let tenant = realm.name();
+                tracing::warn!(tenant, %error, "keys could not be rotated; trying again");
+                if matches!(error, ServiceError::StoreUnavailable) {
+                    break;
                 }
             }
         }
         self.forget_retired();
+    }
+
+    async fn rotate(&self, tenant: &str, origin: &Origin) -> Result<(), ServiceError> {
+        for _ in 0..STEPS {
+            if !self.commands.rotate_keys(tenant, origin).await? {
+                break;
+            }
+        }
         Ok(())
     }
 

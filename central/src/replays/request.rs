@@ -10,14 +10,30 @@ use time::OffsetDateTime;
 
 use crate::error::ServiceError;
 
+/// Types of a filter; the store takes no more.
+const MOST_TYPES: usize = 200;
+
 /// What is done with the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub(crate) enum Purpose {
     /// They are counted by type.
     Count,
     /// Their hash chain is verified, with the checkpoints over it.
     Verify,
+}
+
+// By way of a text, for serde_json takes any other value of an enum for a mistake in the JSON.
+impl TryFrom<String> for Purpose {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "count" => Ok(Self::Count),
+            "verify" => Ok(Self::Verify),
+            _ => Err("give count or verify"),
+        }
+    }
 }
 
 /// Which events, and what for.
@@ -51,6 +67,12 @@ impl ReplayRequest {
     /// As the store is asked.
     pub(super) fn replay(&self) -> Result<Replay, ServiceError> {
         self.without_nul()?;
+        if self.event_types.len() > MOST_TYPES {
+            return Err(invalid(
+                "event_types",
+                &format!("give at most {MOST_TYPES}"),
+            ));
+        }
         let replay = Replay {
             event_types: self.event_types.clone(),
             after: Position(self.after),
@@ -121,7 +143,7 @@ mod tests {
     use eventstore::{StreamKey, replay::ReplayScope};
     use serde_json::{Value, json};
 
-    use super::ReplayRequest;
+    use super::{MOST_TYPES, ReplayRequest};
 
     fn request(body: Value) -> ReplayRequest {
         serde_json::from_value(body).unwrap()
@@ -162,6 +184,13 @@ mod tests {
             body[name] = value;
             assert!(refused(body).starts_with("purpose: "), "{name}");
         }
+    }
+
+    #[test]
+    fn a_filter_has_a_bound() {
+        let of = |types: usize| json!({ "purpose": "count", "event_types": vec!["A"; types] });
+        assert!(request(of(MOST_TYPES)).replay().is_ok());
+        assert_eq!(refused(of(MOST_TYPES + 1)), "event_types: give at most 200");
     }
 
     #[test]

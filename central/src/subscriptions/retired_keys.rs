@@ -46,7 +46,9 @@ impl RetiredKeys {
             Ok(Event::Closed) => {
                 let reached = self.directory.reached_soon(event.position).await;
                 reached.map_err(|error| HandlerError::retryable(error.to_string()))?;
-                let realm = self.directory.realm(&event.stream.tenant);
+                // Of a frozen tenant it is not known; a replica of a later release may.
+                let realm = self.directory.following(&event.stream.tenant);
+                let realm = realm.map_err(|error| HandlerError::retryable(error.to_string()))?;
                 let retired = realm.map(|realm| realm.tenant().state.retired.clone());
                 Ok(retired.unwrap_or_default().into_iter().collect())
             }

@@ -165,7 +165,26 @@ async fn a_wrong_replay_is_refused_by_what_is_wrong() {
     central.furnish().await;
     for (body, name, status) in [
         (json!({}), "purpose", 400),
-        (json!({ "purpose": "delete" }), "purpose", 400),
+        (
+            json!({ "purpose": "delete" }),
+            "purpose: give count or verify",
+            400,
+        ),
+        (
+            json!({ "purpose": 1 }),
+            "purpose: give count or verify",
+            400,
+        ),
+        (
+            json!({ "purpose": null }),
+            "purpose: give count or verify",
+            400,
+        ),
+        (
+            json!({ "purpose": "count", "event_types": vec!["A"; 3000] }),
+            "event_types: give at most 200",
+            400,
+        ),
         (json!({ "purpose": "count", "strem": "x" }), "strem", 400),
         (
             json!({ "purpose": "count", "stream": "role/x" }),
@@ -210,6 +229,7 @@ async fn a_wrong_replay_is_refused_by_what_is_wrong() {
         (json!([]), "body: give a JSON object", 400),
         (json!({ "purpose": "verify", "after": 3 }), "purpose", 400),
         (json!({ "purpose": "count", "tenant": "none" }), "none", 404),
+        (json!({ "purpose": "count", "tenant": "" }), "tenant: ", 400),
     ] {
         let answer = central
             .call(ADMINISTRATOR, "POST", REPLAYS, Some(body.clone()))

@@ -93,6 +93,7 @@ async fn what_ends_it_at_start_is_said_once(database: Database) {
     let text = error.to_string();
     assert_eq!(text.matches("ended by itself").count(), 1, "{text}");
     assert!(text.contains("position 4"), "{text}");
+    assert!(text.contains("signet events verify"), "{text}");
 }
 
 async fn an_event_of_another_release_is_named(database: Database) {

@@ -20,6 +20,7 @@ mod damaged;
 mod dead_letters;
 mod event_types;
 mod exchange;
+mod frozen;
 mod kill;
 mod kubernetes;
 mod limits;

@@ -1,13 +1,14 @@
 //! Nothing of one tenant reaches another; not even whether it exists.
 
 use protocol::v1::{
-    AllocateRangeRequest, Content, Held, Hello, SubscribeRequest, subscribe_request::Message,
+    AllocateRangeRequest, Content, DeleteTenantRequest, DeletionPolicy, Held, Hello,
+    SubscribeRequest, subscribe_request::Message,
 };
 use tonic::{Code, Status};
 
 use crate::support::{
     Central, Database,
-    central::{BASE_URL, BILLING, CHECKOUT, OPERATOR, STRANGER},
+    central::{ADMINISTRATOR, BASE_URL, BILLING, CHECKOUT, OPERATOR, STRANGER},
     clients::range,
     samples::{applied_role, role, tenant},
     with_bearer,
@@ -222,4 +223,75 @@ async fn a_tenants_own_token_opens_what_its_roles_allow_and_nothing_of_another()
     }
     // One that was meant for an application, which must not be able to use it here.
     assert_eq!(status(&central, &token("acme").await, EVENTS).await, 401);
+}
+
+#[tokio::test]
+async fn a_tenant_is_not_told_how_much_all_write() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let who = ("acme", "shop", "checkout", CHECKOUT);
+    for (resource, path, status) in [
+        ("signet/events", "events?after=999999", 400),
+        ("signet/events", "events?min_position=999999", 503),
+        (
+            "signet/events",
+            "streams/tenant/acme?min_position=999999",
+            503,
+        ),
+        ("signet/allocations", "allocations?min_position=999999", 503),
+        ("signet/tenant", "?min_position=999999", 503),
+    ] {
+        let token = central.token_for(who, resource, &["read"]).await;
+        let path = format!("/api/v1/tenants/acme/{path}").replace("/?", "?");
+        let answer = central.call(&token, "GET", &path, None).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        let said = answer.message().replace("999999", "");
+        assert!(
+            !said.contains(|c: char| c.is_ascii_digit()),
+            "{path}: {said}"
+        );
+    }
+    let all = central.ask("/api/v1/events?after=999999").await;
+    assert!(
+        all.message().contains("ends at position"),
+        "{}",
+        all.message()
+    );
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_a_filter_has_to_be_one() {
+    let central = Central::on(&Database::sqlite()).await;
+    central.furnish().await;
+    let close = DeleteTenantRequest {
+        name: "bank".into(),
+        deletion_policy: DeletionPolicy::Delete.into(),
+    };
+    let mut provision = central.provision().await;
+    let closed = provision.delete_tenant(with_bearer(OPERATOR, close)).await;
+    closed.unwrap();
+
+    for (method, path) in [
+        ("GET", "events"),
+        ("GET", "allocations"),
+        ("GET", "checkpoints"),
+        ("GET", "dead-letters"),
+        ("DELETE", "dead-letters"),
+        ("POST", "dead-letters/replay"),
+    ] {
+        for (tenant, status, code) in [
+            ("typo", 404, "SIGNET-CENTRAL-0005"),
+            ("", 400, "SIGNET-CENTRAL-0006"),
+            // It is deleted, and what it did is still there.
+            ("bank", 200, ""),
+        ] {
+            let path = format!("/api/v1/{path}?tenant={tenant}");
+            let answer = central.call(ADMINISTRATOR, method, &path, None).await;
+            assert_eq!(
+                (answer.status, answer.code()),
+                (status, code),
+                "{method} {path}"
+            );
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub(super) async fn tenants(
         .directory
         .all()
         .iter()
-        .filter(|realm| realm.exists())
+        .filter(|realm| realm.exists() || realm.frozen().is_some())
         .map(|realm| views::tenant(realm, &application.config))
         .collect();
     Ok(Json(json!({ "tenants": tenants })))
@@ -99,5 +99,7 @@ async fn realm(
         .directory
         .reached_soon(Position(at.min_position))
         .await?;
-    application.existing(tenant)
+    let realm = application.existing(tenant)?;
+    realm.follows()?;
+    Ok(realm)
 }

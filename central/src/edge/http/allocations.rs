@@ -48,7 +48,7 @@ pub(super) async fn list(
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Value>, ServiceError> {
     let query = AllocationQuery {
-        tenant: tenant_of(&place, asked.tenant)?,
+        tenant: tenant_of(&application, &place, asked.tenant).await?,
         generator: asked.generator,
         namespace: asked.namespace,
         id: asked.id.map(id).transpose()?,

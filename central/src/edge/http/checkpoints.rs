@@ -37,7 +37,7 @@ pub(super) async fn list(
     place: Place,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Value>, ServiceError> {
-    let tenant = tenant_of(&place, asked.tenant)?;
+    let tenant = tenant_of(&application, &place, asked.tenant).await?;
     let limit = page_length(asked.limit, MOST)?;
     let store = application.store.as_ref();
     let page = Page::read(store, tenant.as_deref(), asked.after.map(Position), limit).await?;

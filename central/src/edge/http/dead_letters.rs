@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    events::tenant_of,
+    events::{known, tenant_of},
     letter_replays::{self, PATIENCE, detached, runs_elsewhere},
     parameters::{Nothing, Parameters, invalid, page_length},
     place::Place,
@@ -49,7 +49,7 @@ pub(super) async fn list(
     Parameters(asked): Parameters<Asked>,
 ) -> Answer {
     let query = DeadLetterQuery {
-        tenant: tenant_of(&place, asked.tenant)?,
+        tenant: tenant_of(&application, &place, asked.tenant).await?,
         subscription: asked.subscription,
         after: asked.after.as_deref().map(cursor).transpose()?,
         limit: page_length(asked.limit, MOST)?,
@@ -97,7 +97,7 @@ pub(super) async fn replay_all(
         known.status(name, (application.clock)()).await?;
     }
     let query = DeadLetterQuery {
-        tenant: asked.tenant,
+        tenant: known(&application, asked.tenant).await?,
         subscription: asked.subscription,
         after: asked.after.as_deref().map(cursor).transpose()?,
         limit: page_length(asked.limit.or(Some(MOST)), MOST)?,
@@ -148,21 +148,26 @@ pub(super) async fn drop_all(
         let message = "say which: give a subscription, a tenant, or both";
         return Err(invalid("subscription", message));
     }
-    let (subscriptions, tenant) = (subscriptions(&application), filter.tenant.as_deref());
+    let names = names(&application, filter.subscription).await?;
+    let tenant = known(&application, filter.tenant).await?;
+    let subscriptions = subscriptions(&application);
     let mut dropped = 0;
-    for subscription in names(&application, &filter).await? {
+    for subscription in names {
         dropped += subscriptions
-            .drop_dead_letters(&subscription, tenant)
+            .drop_dead_letters(&subscription, tenant.as_deref())
             .await?;
     }
     Ok(Json(json!({ "dropped": dropped })))
 }
 
-/// The subscription of a filter, or all that have dead letters; one that does not exist is refused.
-async fn names(application: &Application, filter: &Filter) -> Result<Vec<String>, ServiceError> {
+/// The subscription that is given, or all that have dead letters; one that does not exist is refused.
+async fn names(
+    application: &Application,
+    given: Option<String>,
+) -> Result<Vec<String>, ServiceError> {
     let now = (application.clock)();
     let subscriptions = subscriptions(application);
-    if let Some(name) = &filter.subscription {
+    if let Some(name) = &given {
         return Ok(vec![subscriptions.status(name, now).await?.subscription]);
     }
     let all = subscriptions.all(now).await?;

@@ -43,11 +43,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// As the store is asked; below a tenant for its events only.
-    fn query(self, place: &Place) -> Result<EventQuery, ServiceError> {
+    /// As the store is asked for the events of a tenant, or of all.
+    fn query(self, tenant: Option<String>) -> Result<EventQuery, ServiceError> {
         let types = self.types.iter().flat_map(|types| types.split(','));
         Ok(EventQuery {
-            tenant: tenant_of(place, self.tenant.clone())?,
+            tenant,
             event_types: types.map(str::to_owned).collect(),
             recorded_from: moment("from", self.from.as_deref())?,
             recorded_until: moment("until", self.until.as_deref())?,
@@ -75,7 +75,8 @@ fn correlation(text: &str) -> Result<Uuid, ServiceError> {
 }
 
 /// The tenant of the path, or the one that is given where the path has none.
-pub(super) fn tenant_of(
+pub(super) async fn tenant_of(
+    application: &Application,
     place: &Place,
     given: Option<String>,
 ) -> Result<Option<String>, ServiceError> {
@@ -84,7 +85,28 @@ pub(super) fn tenant_of(
             Err(invalid("tenant", "is not that of the path; leave it out"))
         }
         (Some(tenant), _) => Ok(Some(tenant.to_owned())),
-        (None, given) => Ok(given),
+        (None, given) => known(application, given).await,
+    }
+}
+
+/// A tenant that is given as a filter: misspelt, it would be answered as if all were well. What was closed
+/// or never declared here, but has events, is known.
+pub(super) async fn known(
+    application: &Application,
+    given: Option<String>,
+) -> Result<Option<String>, ServiceError> {
+    let Some(tenant) = given else { return Ok(None) };
+    if tenant.is_empty() {
+        return Err(invalid("tenant", "give a name, or leave it out"));
+    }
+    let directory = &application.directory;
+    if directory.realm(&tenant).is_none() {
+        // Another replica may have declared it just now.
+        directory.up_to_date().await?;
+    }
+    match directory.realm(&tenant) {
+        Some(_) => Ok(Some(tenant)),
+        None => Err(ServiceError::unknown_tenant(&tenant)),
     }
 }
 
@@ -97,13 +119,14 @@ pub(super) async fn list(
     Parameters(asked): Parameters<Asked>,
 ) -> Answer {
     let min_position = asked.min_position;
-    let query = asked.query(&place)?;
+    let tenant = tenant_of(&application, &place, asked.tenant.clone()).await?;
+    let query = asked.query(tenant)?;
     let cursor = match query.direction {
         Direction::Forward => "after",
         Direction::Backward => "before",
     };
     let page = as_new_as(&application, min_position).query(&query).await;
-    let page = page.map_err(|error| refused(error, cursor, min_position))?;
+    let page = page.map_err(|error| refused(error, cursor, min_position, place.tenant()))?;
     let next = match query.direction {
         Direction::Forward => page.next,
         Direction::Backward => page.next.map(|at_most| Position(at_most.0 + 1)),
@@ -145,11 +168,13 @@ pub(super) fn as_new_as(application: &Application, position: Option<u64>) -> Vie
     application.store.at_least(position)
 }
 
-/// What the store says to a question, in the words of the parameters.
+/// What the store says to a question, in the words of the parameters; below a tenant without what is none
+/// of its business.
 pub(super) fn refused(
     error: ReadError,
     cursor: &'static str,
     min_position: Option<u64>,
+    tenant: Option<&str>,
 ) -> ServiceError {
     match error {
         ReadError::AheadOfStore { head, .. } if min_position > Some(head.0) => {
@@ -165,10 +190,20 @@ pub(super) fn refused(
             };
             invalid(name, message)
         }
-        ReadError::AheadOfStore { head, .. } => {
-            let message = format!("the store ends at position {head}; give that at most");
-            invalid(cursor, message)
-        }
+        ReadError::AheadOfStore { head, .. } => beyond_end(cursor, head, tenant),
         error => error.into(),
     }
+}
+
+/// That a cursor lies behind the last event. How much all write is no tenant's business.
+pub(super) fn beyond_end(
+    cursor: &'static str,
+    head: Position,
+    tenant: Option<&str>,
+) -> ServiceError {
+    let message = match tenant {
+        Some(_) => "the store does not reach that far".to_owned(),
+        None => format!("the store ends at position {head}; give that at most"),
+    };
+    invalid(cursor, message)
 }

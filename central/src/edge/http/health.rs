@@ -29,10 +29,12 @@ pub(super) async fn ready(State(application): State<Arc<Application>>) -> Respon
     }
 }
 
-/// Whether everything works, 200, else 503 and which component is to blame.
+/// Whether everything works, 200, else 503 and which component is to blame. Anybody may ask, so frozen
+/// tenants are counted here; the list of tenants names them.
 pub(super) async fn health(State(application): State<Arc<Application>>) -> Response {
     let state = application.readiness.state();
-    let (code, status) = match (state.is_healthy(), state.is_ready()) {
+    let frozen = application.metrics.tenants_frozen.get();
+    let (code, status) = match (state.is_healthy() && frozen == 0, state.is_ready()) {
         (true, _) => (StatusCode::OK, "healthy"),
         (false, true) => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
@@ -45,6 +47,10 @@ pub(super) async fn health(State(application): State<Arc<Application>>) -> Respo
             "read_models": {
                 "status": if state.caught_up { "caught up" } else { "catching up" },
                 "position": application.directory.position(),
+            },
+            "tenants": {
+                "status": if frozen == 0 { "followed" } else { "frozen" },
+                "frozen": frozen,
             },
             "server": { "status": if state.draining { "draining" } else { "serving" } },
         },

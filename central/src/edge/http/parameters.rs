@@ -94,9 +94,9 @@ fn refused(whole: &'static str, text: &str, required: &[(&str, &str)]) -> Servic
     if let Some((name, why)) = why.split_once(": ")
         && is_name(name)
     {
-        return invalid(name.to_owned(), wording::mend(why, required));
+        return invalid(name.to_owned(), wording::mend(Some(name), why, required));
     }
-    let message = wording::mend(why, required);
+    let message = wording::mend(None, why, required);
     let quoted = why.split_once("field `").map(|(_, rest)| rest);
     let quoted = quoted.and_then(|rest| rest.split('`').next());
     match quoted.filter(|name| is_name(name)) {

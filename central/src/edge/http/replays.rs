@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    events::tenant_of,
-    parameters::{Body, Nothing, Parameters, Required, invalid, page_length},
+    events::{beyond_end, tenant_of},
+    parameters::{Body, Nothing, Parameters, Required, page_length},
     place::Place,
 };
 use crate::{edge::Application, error::ServiceError, replays::ReplayRequest};
@@ -38,18 +38,10 @@ pub(super) async fn start(
     Parameters(Nothing {}): Parameters<Nothing>,
     Body(mut request): Body<ReplayRequest>,
 ) -> Result<(StatusCode, Json<Value>), ServiceError> {
-    request.tenant = tenant_of(&place, request.tenant)?;
-    if let Some(tenant) = request.tenant() {
-        application.existing(tenant)?;
-    }
+    request.tenant = tenant_of(&application, &place, request.tenant).await?;
     let head = application.store.head().await?;
     if request.after > head.0 {
-        // How much all write is no tenant's business.
-        let message = match request.tenant() {
-            Some(_) => "the store does not reach that far".to_owned(),
-            None => format!("the store ends at position {head}; give that at most"),
-        };
-        return Err(invalid("after", message));
+        return Err(beyond_end("after", head, place.tenant()));
     }
     Ok((
         StatusCode::ACCEPTED,

@@ -49,7 +49,8 @@ pub(super) async fn one(
     let position = until.min_position.unwrap_or_default().max(last.position.0);
     let view = as_new_as(&application, Some(position));
     let read = view.read_stream(&stream, after, limit).await;
-    let events = read.map_err(|error| refused(error, "after", until.min_position))?;
+    let events =
+        read.map_err(|error| refused(error, "after", until.min_position, Some(&stream.tenant)))?;
     let read = events.len();
     let shown = events.into_iter().take_while(|event| {
         event.stream_version <= until_version && time.is_none_or(|time| event.recorded_at <= time)
@@ -83,7 +84,12 @@ async fn last(
         Ok(page) => Ok(page.events.into_iter().next()),
         // A name that no stream can have.
         Err(ReadError::Invalid { .. }) => Ok(None),
-        Err(error) => Err(refused(error, "after", until.min_position)),
+        Err(error) => Err(refused(
+            error,
+            "after",
+            until.min_position,
+            Some(&stream.tenant),
+        )),
     };
     let mut found = first(view.query(&query).await)?;
     let is_enough = |event: &RecordedEvent| event.stream_version >= until.after;

@@ -47,14 +47,8 @@ pub(super) async fn token(
     Path(tenant): Path<String>,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Response {
-    let exists = |realm: &Arc<crate::directory::Realm>| realm.exists();
-    if application
-        .directory
-        .realm(&tenant)
-        .as_ref()
-        .is_none_or(|realm| !exists(realm))
-    {
-        return ServiceError::UnknownTenant(tenant.chars().take(64).collect()).into_response();
+    if let Err(error) = application.existing(&tenant) {
+        return error.into_response();
     }
     match answer(&application, &tenant, form).await {
         Ok(response) => response,

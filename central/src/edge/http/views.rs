@@ -41,6 +41,9 @@ pub(super) fn tenant(realm: &Realm, config: &Config) -> Value {
             "policy": realm.version(Content::Policy, ""),
         },
         "position": realm.tenant().position,
+        "frozen": realm.frozen().map(|at| json!({
+            "position": at.position, "message": at.to_string(),
+        })),
     })
 }
 

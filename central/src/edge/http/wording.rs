@@ -24,9 +24,9 @@ const VALUES: &[(&str, &str)] = &[
     ("length limit exceeded", "give less"),
 ];
 
-/// What is to be given instead of what was refused for `why`. Of members that have to be given, `required`
-/// says what they must be.
-pub(super) fn mend(why: &str, required: &[(&str, &str)]) -> String {
+/// What is to be given instead of what was refused for `why`, as the value of `name` if that is known. Of
+/// members that have to be given, `required` says what they must be.
+pub(super) fn mend(name: Option<&str>, why: &str, required: &[(&str, &str)]) -> String {
     let why = why.split_once(" at line ").map_or(why, |(why, _)| why);
     let names = quoted(why);
     if why.starts_with("missing field") {
@@ -48,6 +48,10 @@ pub(super) fn mend(why: &str, required: &[(&str, &str)]) -> String {
     }
     if why.starts_with("unknown variant") {
         return format!("give {}", known.join(" or "));
+    }
+    let required = required.iter().find(|(of, _)| Some(*of) == name);
+    if let Some((_, what)) = required.filter(|_| why.starts_with("invalid type")) {
+        return format!("give {what}");
     }
     let value = VALUES.iter().find(|(said, _)| why.contains(said));
     value.map_or_else(|| why.to_owned(), |(_, what)| (*what).to_owned())
@@ -109,8 +113,11 @@ mod tests {
             ),
             ("something else at line 1 column 2", "something else"),
         ] {
-            assert_eq!(mend(why, &required), expected, "{why}");
+            assert_eq!(mend(Some("name"), why, &required), expected, "{why}");
         }
+        let null = "invalid type: null, expected a string at line 1 column 15";
+        let mended = mend(Some("purpose"), null, &required);
+        assert_eq!(mended, "give count or verify");
         let syntax = no_json("EOF while parsing an object at line 1 column 17");
         assert_eq!(syntax, "it is no JSON; look at line 1, column 17");
     }
