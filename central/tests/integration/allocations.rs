@@ -15,6 +15,7 @@ on_each_store!(
     the_list_comes_page_by_page_also_while_it_grows,
     a_rebuild_takes_nothing_away_meanwhile,
     what_is_cleared_comes_again,
+    damaged_documents_are_named_and_made_again,
     what_is_paused_answers_as_of_then,
     an_event_that_cannot_be_read_stops_it_until_it_is_mended,
 );
@@ -235,6 +236,27 @@ async fn what_is_cleared_comes_again(database: Database) {
     let after = current(&central, ACME).await;
     assert_eq!(after.body["allocations"], before.body["allocations"]);
     assert_eq!(ranges(&after), given);
+}
+
+async fn damaged_documents_are_named_and_made_again(database: Database) {
+    let central = Central::on(&database).await;
+    central.furnish().await;
+    let given = give(&central, 2).await;
+    // The first is no JSON, the second is not what an allocation looks like.
+    for damage in ["{", "{\"x\":1}"] {
+        current(&central, ACME).await;
+        let damage = format!("UPDATE projection_documents SET data = '{damage}'");
+        assert_eq!(database.execute(&damage).await, 2);
+
+        let refused = central.ask(ACME).await;
+
+        let told = (refused.status, refused.code());
+        assert_eq!(told, (500, "SIGNET-CENTRAL-0020"), "{}", refused.body);
+        let message = refused.body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("clear the projection"), "{message}");
+        post(&central, "clear").await;
+    }
+    assert_eq!(ranges(&current(&central, ACME).await), given);
 }
 
 async fn what_is_paused_answers_as_of_then(database: Database) {

@@ -75,11 +75,18 @@ fn id(id: u64) -> Result<u64, ServiceError> {
 }
 
 fn view(document: &Document) -> Result<Value, ServiceError> {
-    let range = Allocations::read(document);
-    let range = range.map_err(|error| ServiceError::Internal(error.to_string()))?;
+    let damaged = |message: String| {
+        let error = ProjectionError::Corrupt {
+            tenant: document.tenant.clone(),
+            key: document.key.clone(),
+            message,
+        };
+        ServiceError::from(error)
+    };
+    let range = Allocations::read(document).map_err(|error| damaged(error.to_string()))?;
     let at = i128::from(range.recorded_at) * 1000;
     let at = OffsetDateTime::from_unix_timestamp_nanos(at);
-    let at = at.map_err(|error| ServiceError::Internal(error.to_string()))?;
+    let at = at.map_err(|error| damaged(error.to_string()))?;
     Ok(json!({
         "position": document.position,
         "recorded_at": views::time(at),

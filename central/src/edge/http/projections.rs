@@ -107,7 +107,11 @@ impl From<ProjectionError> for ServiceError {
                 tracing::warn!(%error, "the projections could not be asked");
                 Self::StoreUnavailable
             }
-            ProjectionError::Corrupt { .. } => Self::Internal(error.to_string()),
+            ProjectionError::Corrupt { .. } => {
+                tracing::error!(%error, "a document is corrupt");
+                let (position, message) = (None, error.to_string());
+                Self::Corrupt { position, message }
+            }
         }
     }
 }
