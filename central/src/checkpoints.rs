@@ -68,8 +68,8 @@ impl CheckpointSigning {
             self.metrics.checkpoint_contradictions.inc_by(refusals);
             tracing::error!(
                 chains = refusals,
-                "event chains contradict their last checkpoints and are not signed; somebody may have \
-                 changed events in the database: verify them"
+                "event chains contradict their last checkpoints, or cannot be read, and are not signed; \
+                 somebody may have changed events in the database: verify them"
             );
         }
         Ok(())

@@ -16,6 +16,7 @@ on_each_store!(
     a_rebuild_takes_nothing_away_meanwhile,
     what_is_cleared_comes_again,
     damaged_documents_are_named_and_made_again,
+    a_rebuild_that_cannot_go_on_is_given_up,
     what_is_paused_answers_as_of_then,
     an_event_that_cannot_be_read_stops_it_until_it_is_mended,
 );
@@ -259,6 +260,35 @@ async fn damaged_documents_are_named_and_made_again(database: Database) {
         post(&central, "clear").await;
     }
     assert_eq!(ranges(&current(&central, ACME).await), given);
+}
+
+async fn a_rebuild_that_cannot_go_on_is_given_up(database: Database) {
+    const BREAK: &str = "UPDATE events SET schema_version = 99 WHERE position = \
+         (SELECT min(position) FROM events WHERE event_type = 'RangeAllocated')";
+    let central = Central::on(&database).await;
+    central.furnish().await;
+    let mut given = give(&central, 2).await;
+    current(&central, ACME).await;
+    let former = central.ask(PROJECTION).await.body["active"]["generation"].clone();
+    assert_eq!(database.execute(BREAK).await, 1);
+    post(&central, "rebuild").await;
+    eventually("the rebuild has failed", async || {
+        central.ask(PROJECTION).await.body["state"] == "failed"
+    })
+    .await;
+
+    let path = format!("{PROJECTION}/rebuild");
+    let answer = central.call(ADMINISTRATOR, "DELETE", &path, None).await;
+
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body["building"].is_null(), "{}", answer.body);
+    assert_eq!(answer.body["active"]["generation"], former);
+    // The documents that were there go on following.
+    given.extend(give(&central, 1).await);
+    assert_eq!(ranges(&current(&central, ACME).await), given);
+    assert_eq!(central.ask(PROJECTION).await.body["state"], "running");
+    let again = central.call(ADMINISTRATOR, "DELETE", &path, None).await;
+    assert_eq!(again.status, 200, "{}", again.body);
 }
 
 async fn what_is_paused_answers_as_of_then(database: Database) {

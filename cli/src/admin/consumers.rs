@@ -1,7 +1,7 @@
 //! `signet subscriptions` and `signet dead-letters`.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Shared,
@@ -128,17 +128,27 @@ struct Chosen {
 pub async fn subscriptions(options: SubscriptionOptions) -> Result<(), Error> {
     let client = Client::new(&options.shared.connection)?;
     let path = |Name { name }: &Name| format!("{SUBSCRIPTIONS}/{}", segment(name));
-    let answer = match &options.what {
+    let format = options.shared.output;
+    let changed = match &options.what {
         Subscription::List => {
             let answer = client.get(SUBSCRIPTIONS).await?;
-            table::list(&answer, "subscriptions", COLUMNS, options.shared.output);
+            table::list(&answer, "subscriptions", COLUMNS, format);
             return Ok(());
         }
-        Subscription::Show(name) => client.get(&path(name)).await?,
+        // Its partitions are in no table.
+        Subscription::Show(name) => {
+            let answer = client.get(&path(name)).await?;
+            output::line(&format!("{answer:#}"));
+            return Ok(());
+        }
         Subscription::Pause(name) => client.post(&format!("{}/pause", path(name)), None).await?,
         Subscription::Resume(name) => client.post(&format!("{}/resume", path(name)), None).await?,
     };
-    output::line(&format!("{answer:#}"));
+    let shown = match format {
+        Format::Table => json!({ "subscriptions": [changed] }),
+        Format::Json => changed,
+    };
+    table::list(&shown, "subscriptions", COLUMNS, format);
     Ok(())
 }
 

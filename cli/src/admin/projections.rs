@@ -54,6 +54,8 @@ enum What {
         #[arg(long)]
         detach: bool,
     },
+    /// Give up a rebuild that does not go on; the documents that are asked stay
+    CancelRebuild(Name),
     /// Take its documents away at once; they are built again
     Clear(Name),
     /// Have all replicas stop applying events; its documents can be asked as they are
@@ -102,6 +104,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
                 follow(&client, &name.name, &path, begun).await?
             }
         }
+        What::CancelRebuild(name) => client.delete(&format!("{}/rebuild", name.path())).await?,
         What::Clear(name) => client.post(&format!("{}/clear", name.path()), None).await?,
         What::Pause(name) => client.post(&format!("{}/pause", name.path()), None).await?,
         What::Resume(name) => {
@@ -125,7 +128,10 @@ async fn follow(client: &Client, name: &str, path: &str, begun: Value) -> Result
             }
             Step::Stopped(why) => {
                 progress.end();
-                return Err(Error::Central(format!("the rebuild does not go on: {why}")));
+                return Err(Error::Central(format!(
+                    "the rebuild does not go on: {why}; `signet projections resume {name}` tries again, \
+                     `signet projections cancel-rebuild {name}` gives it up"
+                )));
             }
             Step::Building {
                 done,
@@ -248,7 +254,15 @@ mod tests {
 
     #[test]
     fn nothing_is_done_without_saying_to_what() {
-        for deed in ["show", "rebuild", "clear", "pause", "resume", "drop x"] {
+        for deed in [
+            "show",
+            "rebuild",
+            "cancel-rebuild",
+            "clear",
+            "pause",
+            "resume",
+            "drop x",
+        ] {
             let line = format!("signet projections {deed}");
             assert!(parsed(&line).is_err(), "{line}");
         }

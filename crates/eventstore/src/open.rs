@@ -9,9 +9,9 @@ use crate::{postgres, sqlite};
 
 /// Opens the store at `url` and brings its tables up to date.
 ///
-/// * `postgres://user:password@host/database` (or `postgresql://`): for production. The tables
-///   `events`, `event_lanes` and `eventstore_migrations` are made in the schema that is first on the
-///   `search_path`; the user needs the right to do that once.
+/// * `postgres://user:password@host/database` (or `postgresql://`): for production. The tables, named
+///   `event…` and `projection…`, are made in the schema that is first on the `search_path`; the user
+///   needs the right to do that, at the first start of a release that brings some.
 /// * `sqlite://path` (or `sqlite:path`): one file, made if it does not exist; its folder must.
 /// * `sqlite::memory:`: gone when the store is closed.
 ///

@@ -78,7 +78,7 @@ pub(super) fn router(application: Arc<Application>) -> Router {
         )
         .route(
             "/api/v1/projections/{name}/rebuild",
-            post(projections::rebuild),
+            post(projections::rebuild).delete(projections::cancel_rebuild),
         )
         .route("/api/v1/projections/{name}/clear", post(projections::clear))
         .route("/api/v1/subscriptions", get(subscriptions::list))

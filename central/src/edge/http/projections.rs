@@ -69,6 +69,17 @@ pub(super) async fn rebuild(
     one(state, place, nothing).await
 }
 
+/// `DELETE /api/v1/projections/{name}/rebuild`: the documents that are asked stay. Nothing to give up is no
+/// error, for it may just have come to its end.
+pub(super) async fn cancel_rebuild(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
+    state.projections.cancel_rebuild(place.part("name")).await?;
+    one(state, place, nothing).await
+}
+
 /// `POST /api/v1/projections/{name}/clear`: its documents are gone at once, and built again.
 pub(super) async fn clear(
     state: State<Arc<Application>>,

@@ -2,24 +2,24 @@
 //! `LISTEN`/`NOTIFY` from one connection to another.
 //!
 //! A bare `NOTIFY` writes nothing, so that it waits for no disk. An append does: what is compared with it
-//! from its call on is a `NOTIFY` that is committed with one row. What the store adds behind the commit is
-//! compared with the bare one.
+//! from its call on is a `NOTIFY` that is committed with such an event. What the store adds behind the commit
+//! is compared with the bare one.
 
 use std::time::{Duration, Instant};
 
-use eventstore::{Append, ExpectedVersion};
+use eventstore::{Append, EventStore, ExpectedVersion};
 use futures::StreamExt;
 use sqlx::postgres::PgListener;
 
+use crate::callers::Appender;
+use crate::raw_postgres::RawPostgres;
 use crate::report::{Goal, Outcome, Report, Subject, median, quantile, say};
 use crate::sample;
 use crate::server::Server;
 
 const ROUNDS: usize = 5;
 const TIMES: usize = 400;
-/// A notification that is durable, as an append is.
-const DURABLE: &str = "WITH added AS (INSERT INTO rows (content) VALUES ('some bytes')) \
-    SELECT pg_notify('bench', '1')";
+const BARE: &str = "SELECT pg_notify('bench', '1')";
 /// Both sides are idle before each.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -30,12 +30,10 @@ pub(crate) async fn run(server: &Server, report: &mut Report) -> Outcome<()> {
     let mut events = there.subscribe(there.head().await?);
     let raw = server.database("wake_raw").await?;
     let (sending, receiving) = (raw.pool(1).await?, raw.pool(1).await?);
-    let table = "CREATE TABLE rows (number bigint GENERATED ALWAYS AS IDENTITY, content text)";
-    sqlx::query(table).execute(&sending).await?;
+    let appending = RawPostgres::at_once(sending.clone());
     // The pool's one connection is the listener's now.
     let mut listener = PgListener::connect_with(&receiving).await?;
     listener.listen("bench").await?;
-    let mut sender = sending.acquire().await?;
     let mut lines = Lines::default();
     for round in 0..=ROUNDS {
         let mut times = Times::default();
@@ -44,7 +42,7 @@ pub(crate) async fn run(server: &Server, report: &mut Report) -> Outcome<()> {
             let append = Append::to(stream, ExpectedVersion::Any, vec![sample::event(0)]);
             let started = Instant::now();
             let appended = async {
-                here.append(append).await?;
+                EventStore::append(&*here, append).await?;
                 Outcome::Ok(started.elapsed())
             };
             let received = async {
@@ -58,21 +56,19 @@ pub(crate) async fn run(server: &Server, report: &mut Report) -> Outcome<()> {
             // The subscriber may be first.
             let behind = received.saturating_sub(appended);
             times.behind.push(microseconds(behind));
-            for (statement, times) in [
-                (DURABLE, &mut times.durable),
-                ("SELECT pg_notify('bench', '1')", &mut times.bare),
-            ] {
-                tokio::time::sleep(PAUSE).await;
-                let started = Instant::now();
-                let notify = sqlx::query(statement);
-                let received = async {
-                    listener.recv().await?;
-                    Outcome::Ok(started.elapsed())
-                };
-                let (sent, received) = tokio::join!(notify.execute(&mut *sender), received);
-                sent?;
-                times.push(microseconds(received?));
-            }
+            tokio::time::sleep(PAUSE).await;
+            let stream = sample::stream("wake", number);
+            let sent = async {
+                let version = round as u64;
+                appending.append(&stream, version, sample::event(0)).await
+            };
+            times.durable.push(until_heard(&mut listener, sent).await?);
+            tokio::time::sleep(PAUSE).await;
+            let sent = async {
+                sqlx::query(BARE).execute(&sending).await?;
+                Ok(())
+            };
+            times.bare.push(until_heard(&mut listener, sent).await?);
             tokio::time::sleep(PAUSE).await;
         }
         if round > 0 {
@@ -80,10 +76,25 @@ pub(crate) async fn run(server: &Server, report: &mut Report) -> Outcome<()> {
         }
     }
     lines.report(report);
-    drop((listener, sender, events));
+    drop((listener, events));
     here.close().await;
     there.close().await;
     Ok(())
+}
+
+/// Microseconds until the listener has what is sent meanwhile.
+async fn until_heard(
+    listener: &mut PgListener,
+    sent: impl Future<Output = Outcome<()>>,
+) -> Outcome<f64> {
+    let started = Instant::now();
+    let heard = async {
+        listener.recv().await?;
+        Outcome::Ok(started.elapsed())
+    };
+    let (sent, heard) = tokio::join!(sent, heard);
+    sent?;
+    Ok(microseconds(heard?))
 }
 
 fn microseconds(time: Duration) -> f64 {
@@ -137,7 +148,7 @@ impl Lines {
             };
             report.compare(subject, rounds);
         };
-        let (bare, durable) = ("bare NOTIFY", "one row and NOTIFY");
+        let (bare, durable) = ("bare NOTIFY", "the event and NOTIFY in one statement");
         let (call, answer) = (
             "call of append to subscriber",
             "answer of append to subscriber",

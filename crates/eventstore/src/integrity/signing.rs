@@ -60,7 +60,7 @@ pub struct SignedAll {
     pub signed: u64,
     /// Chains that had not moved.
     pub unchanged: u64,
-    /// Chains that contradict their last checkpoint; at most 100 are described.
+    /// Chains that contradict their last checkpoint, or that cannot be read; at most 100 are described.
     pub refused: Vec<Refused>,
     /// Number of them.
     pub refusals: u64,
@@ -170,7 +170,10 @@ impl Checkpoints {
                         all.signed += 1;
                     }
                     Ok(_) => all.unchanged += 1,
-                    Err(error @ IntegrityError::Contradiction { .. }) => all.refuse(tenant, &error),
+                    Err(
+                        error @ (IntegrityError::Contradiction { .. }
+                        | IntegrityError::Read(ReadError::Corrupt { .. })),
+                    ) => all.refuse(tenant, &error),
                     Err(error) => return Err(error),
                 }
             }

@@ -217,6 +217,24 @@ impl Projections {
         self.change(projection, change).await
     }
 
+    /// Gives up what is being built anew; the active documents stay, and go on following. False if nothing
+    /// is being built. What a newer version of a running projection builds is begun again when it starts.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub async fn cancel_rebuild(&self, projection: &str) -> Result<bool, ProjectionError> {
+        let change = async |session: &mut Session<'_>, row: &mut Control| {
+            let Some(building) = row.building.take() else {
+                return Ok(false);
+            };
+            control::set_state(session, building, "dropped").await?;
+            row.hold_until = 0;
+            control::write(session, row).await?;
+            Ok(true)
+        };
+        self.change(projection, change).await
+    }
+
     /// As [`rebuild`](Self::rebuild), with the documents divided in another way. An inline projection is
     /// not divided.
     ///

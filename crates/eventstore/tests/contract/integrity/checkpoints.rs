@@ -15,6 +15,7 @@ contract!(
     the_ends_of_chains_that_moved_are_signed_once,
     several_sign_at_once,
     a_contradicted_checkpoint_is_not_covered_up,
+    a_chain_that_cannot_be_read_holds_no_other_up,
     a_checkpoint_that_was_changed_is_named,
     a_deleted_checkpoint_is_missed_by_what_is_kept_elsewhere,
     keys_are_rotated,
@@ -109,6 +110,23 @@ async fn a_contradicted_checkpoint_is_not_covered_up(database: Arc<Database>) {
     assert_eq!(refused.code(), "SIGNET-EVENTS-0082");
     let all = sealing.sign_all(|_| {}).await.unwrap();
     assert_eq!((all.signed, all.refusals), (1, 1));
+    assert_eq!(all.refused[0].tenant, "acme");
+}
+
+async fn a_chain_that_cannot_be_read_holds_no_other_up(database: Arc<Database>) {
+    let store = database.open().await;
+    let events = fill(&*store, 2).await;
+    let last = events.iter().rfind(|event| event.stream.tenant == "acme");
+    let position = last.unwrap().position;
+    let mut outside = database.connect().await;
+    let short = bytes_literal(&outside, &[5; 3]);
+    let change = format!("UPDATE events SET hash = {short} WHERE position = {position}");
+    outside.execute(&change).await;
+    outside.close().await;
+
+    let all = signing(&store, 1).sign_all(|_| {}).await.unwrap();
+
+    assert_eq!((all.signed, all.refusals), (1, 1), "{:?}", all.refused);
     assert_eq!(all.refused[0].tenant, "acme");
 }
 

@@ -19,6 +19,7 @@ contract!(
     a_full_refresh_mends_documents_that_somebody_changed,
     a_failed_projection_goes_on_with_a_higher_version,
     a_build_that_cannot_go_on_is_a_failure_and_not_put_in,
+    a_build_that_is_given_up_leaves_the_old_documents,
 );
 
 async fn a_higher_version_is_built_beside_and_swapped(database: Arc<Database>) {
@@ -154,6 +155,32 @@ async fn a_failed_projection_goes_on_with_a_higher_version(database: Arc<Databas
         .unwrap();
     until(&projections, "sums", |status| status.active.version == 2).await;
     assert_sound(&store, &projections, &Sums::version(2)).await;
+}
+
+async fn a_build_that_is_given_up_leaves_the_old_documents(database: Arc<Database>) {
+    let store = database.open().await;
+    let projections = projections(&store);
+    let last = append(&store, vec![happened("acme", "1", &[1, 2])]).await;
+    let _runner = projections.run(Arc::new(Sums::new()), &small()).unwrap();
+    reach(&projections, "sums", last).await;
+    let former = until(&projections, "sums", |_| true)
+        .await
+        .active
+        .generation;
+    projections.pause("sums").await.unwrap();
+    projections.rebuild("sums", None).await.unwrap();
+    until(&projections, "sums", |status| status.building.is_some()).await;
+
+    assert!(projections.cancel_rebuild("sums").await.unwrap());
+
+    projections.resume("sums").await.unwrap();
+    let last = append(&store, vec![happened("acme", "1", &[3])]).await;
+    reach(&projections, "sums", last).await;
+    let status = until(&projections, "sums", |_| true).await;
+    assert_eq!(status.active.generation, former);
+    assert!(status.building.is_none());
+    assert_sound(&store, &projections, &Sums::new()).await;
+    assert!(!projections.cancel_rebuild("sums").await.unwrap());
 }
 
 async fn a_build_that_cannot_go_on_is_a_failure_and_not_put_in(database: Arc<Database>) {
