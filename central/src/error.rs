@@ -216,7 +216,7 @@ pub(crate) enum ServiceError {
     NoActiveKey(String),
     #[error("this replica serves as many streams as it may; try again, another may have room")]
     TooManyStreams,
-    #[error("this replica has just started and still reads what was written before; try again")]
+    #[error("this replica has not read yet what was written before; try again, another may have")]
     CatchingUp,
     #[error("there is no {what} {name:?}; list them to see which there are")]
     NotFound { what: &'static str, name: String },

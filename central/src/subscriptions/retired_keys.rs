@@ -46,11 +46,16 @@ impl RetiredKeys {
             Ok(Event::Closed) => {
                 let reached = self.directory.reached_soon(event.position).await;
                 reached.map_err(|error| HandlerError::retryable(error.to_string()))?;
-                // Of a frozen tenant it is not known; a replica of a later release may.
-                let realm = self.directory.following(&event.stream.tenant);
-                let realm = realm.map_err(|error| HandlerError::retryable(error.to_string()))?;
-                let retired = realm.map(|realm| realm.tenant().state.retired.clone());
-                Ok(retired.unwrap_or_default().into_iter().collect())
+                let Some(realm) = self.directory.realm(&event.stream.tenant) else {
+                    return Ok(Vec::new());
+                };
+                // It is not known then which ones are retired; a replica of a later release may know.
+                if let Some(frozen) = realm.frozen()
+                    && frozen.position <= event.position
+                {
+                    return Err(HandlerError::retryable(frozen.to_string()));
+                }
+                Ok(realm.tenant().state.retired.iter().cloned().collect())
             }
             Ok(_) => Ok(Vec::new()),
             // A replica of a later release may read it.

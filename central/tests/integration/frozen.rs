@@ -31,12 +31,23 @@ on_each_store!(
     nobody_else_is_touched_by_a_frozen_tenant,
     keys_of_others_are_rotated_beside_a_frozen_tenant,
     a_frozen_tenant_goes_on_behind_a_restart_when_it_was_mended,
+    strangers_are_not_told_what_froze_a_tenant,
 );
 
 /// Takes a role of acme away as a newer release might, and gives the position of that.
 async fn freeze(central: &Central, database: &Database) -> u64 {
-    let newer = NewEvent::new("RoleRemoved", 99, json!({ "type": "Removed" }));
     let stream = StreamKey::new("acme", "role", "shop/reader");
+    freeze_by(central, database, stream, "RoleRemoved").await
+}
+
+/// Has an event of a newer release freeze its tenant, and gives its position.
+async fn freeze_by(
+    central: &Central,
+    database: &Database,
+    stream: StreamKey,
+    event_type: &str,
+) -> u64 {
+    let newer = NewEvent::new(event_type, 99, json!({ "type": "Removed" }));
     let store = store_of(database).await;
     let append = Append::to(stream, ExpectedVersion::Any, vec![newer]);
     let at = store.append(append).await.unwrap().last;
@@ -169,4 +180,19 @@ async fn a_frozen_tenant_goes_on_behind_a_restart_when_it_was_mended(database: D
     assert_eq!(roles["roles"], json!([]));
     assert!(central.exchange(CHECKOUT, "acme", "").await.is_ok());
     assert_eq!(central.metric("signet_central_tenants_frozen").await, 0.0);
+}
+
+async fn strangers_are_not_told_what_froze_a_tenant(database: Database) {
+    let central = Central::on(&database).await;
+    let first = StreamKey::new("newer", "tenant", "newer");
+    freeze_by(&central, &database, first, "TenantDeclared").await;
+
+    for path in ["jwks", ".well-known/openid-configuration"] {
+        let answer = central.public(&format!("/t/newer/{path}")).await;
+
+        assert_eq!(answer.status(), 503, "{path}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("SIGNET-CENTRAL-0017"), "{path}: {text}");
+        assert!(!text.contains("position"), "{path}: {text}");
+    }
 }

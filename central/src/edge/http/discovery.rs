@@ -25,7 +25,7 @@ pub(super) async fn configuration(
     State(application): State<Arc<Application>>,
     Path(tenant): Path<String>,
 ) -> Result<Response, ServiceError> {
-    let realm = application.existing(&tenant)?;
+    let realm = application.published(&tenant)?;
     let issuer = application.config.issuer(&tenant);
     let algorithms: BTreeSet<&str> = realm.keys().map(|key| key.algorithm.as_str()).collect();
     let body = Json(json!({
@@ -47,7 +47,7 @@ pub(super) async fn jwks(
     Path(tenant): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ServiceError> {
-    let realm = application.existing(&tenant)?;
+    let realm = application.published(&tenant)?;
     let etag = format!("\"{}\"", realm.version(Content::Keys, ""));
     let caching = [(CACHE_CONTROL, cache(&application)), (ETAG, header(&etag))];
     let known = headers

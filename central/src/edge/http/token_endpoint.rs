@@ -47,7 +47,7 @@ pub(super) async fn token(
     Path(tenant): Path<String>,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Response {
-    if let Err(error) = application.existing(&tenant) {
+    if let Err(error) = application.published(&tenant) {
         return error.into_response();
     }
     match answer(&application, &tenant, form).await {

@@ -155,23 +155,13 @@ impl Lines {
         );
         let p50 = |what: &str| format!("{what}, median");
         let p99 = |what: &str| format!("{what}, 99 of 100");
-        let goal = || Goal::AtMost(2.0);
-        line(
-            "wake/p50",
-            &p50(answer),
-            bare,
-            Goal::None,
-            &self.behind_median,
-        );
-        line("wake/p99", &p99(answer), bare, goal(), &self.behind_late);
+        let goal = Goal::AtMost(2.0);
+        let behind = &self.behind_median;
+        line("wake/p50", &p50(answer), bare, Goal::None, behind);
+        line("wake/p99", &p99(answer), bare, goal, &self.behind_late);
         let append = &self.append_median;
         line("wake/append-p50", &p50(call), durable, Goal::None, append);
-        line(
-            "wake/append-p99",
-            &p99(call),
-            durable,
-            goal(),
-            &self.append_late,
-        );
+        let append = &self.append_late;
+        line("wake/append-p99", &p99(call), durable, Goal::None, append);
     }
 }

@@ -218,21 +218,42 @@ impl Projections {
     }
 
     /// Gives up what is being built anew; the active documents stay, and go on following. False if nothing
-    /// is being built. What a newer version of a running projection builds is begun again when it starts.
+    /// is being built.
     ///
     /// # Errors
-    /// As [`pause`](Self::pause).
+    /// As [`pause`](Self::pause), and [`ProjectionError::Invalid`] for what is built because a program of a
+    /// higher version runs: nobody would follow with the active documents then.
     pub async fn cancel_rebuild(&self, projection: &str) -> Result<bool, ProjectionError> {
         let change = async |session: &mut Session<'_>, row: &mut Control| {
-            let Some(building) = row.building.take() else {
-                return Ok(false);
+            let generations = control::generations(session, &row.projection).await?;
+            let version = |number| {
+                let one = generations.iter().find(|one| one.number == number);
+                one.map(|one| one.version)
             };
+            let Some(building) = row.building else {
+                return Ok(Ok(false));
+            };
+            if let (Some(new), Some(old)) = (version(building), version(row.active))
+                && new > old
+            {
+                return Ok(Err(new));
+            }
             control::set_state(session, building, "dropped").await?;
+            row.building = None;
             row.hold_until = 0;
             control::write(session, row).await?;
-            Ok(true)
+            Ok(Ok(true))
         };
-        self.change(projection, change).await
+        let given_up = self.change(projection, change).await?;
+        given_up.map_err(|version| {
+            ProjectionError::invalid(
+                "projection",
+                format!(
+                    "version {version} is built for the release that runs; run the former one and rebuild \
+                     with its version"
+                ),
+            )
+        })
     }
 
     /// As [`rebuild`](Self::rebuild), with the documents divided in another way. An inline projection is

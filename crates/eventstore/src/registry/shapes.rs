@@ -104,6 +104,8 @@ pub(super) async fn note_next(
     shape: &Shape,
     gone: u64,
 ) -> Result<Option<u64>, sqlx::Error> {
+    const NOTE: &str = "UPDATE event_shapes SET first_position = $4 \
+        WHERE stream_type = $1 AND event_type = $2 AND schema_version = $3";
     const NEXT: &str = "SELECT min(position) FROM events \
         WHERE stream_type = $1 AND event_type = $2 AND schema_version = $3 \
           AND lane = $4 AND position > $5 AND position <= $6";
@@ -119,6 +121,12 @@ pub(super) async fn note_next(
         let page = known.min(after.saturating_add(PAGE));
         next = position(&database.fetch(NEXT, between(after, page)).await?)?;
         after = page;
+        if next.is_none() {
+            // A look that is broken off goes on there.
+            let mut arguments = named(shape);
+            arguments.push((page + 1).into());
+            database.execute(NOTE, arguments).await?;
+        }
     }
     let mut transaction = database.begin().await?;
     let mut session = transaction.session();
@@ -133,8 +141,7 @@ pub(super) async fn note_next(
     let sql = match next {
         Some(next) => {
             arguments.push(next.into());
-            "UPDATE event_shapes SET first_position = $4 \
-             WHERE stream_type = $1 AND event_type = $2 AND schema_version = $3"
+            NOTE
         }
         None => {
             "DELETE FROM event_shapes \

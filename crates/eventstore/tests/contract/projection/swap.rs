@@ -208,6 +208,9 @@ async fn a_build_that_cannot_go_on_is_a_failure_and_not_put_in(database: Arc<Dat
     // The old documents answer, and go on.
     assert_eq!(status.active.version, 1);
     assert!(status.building.is_some());
+    // Given up it would leave nobody to follow with them.
+    let refused = projections.cancel_rebuild("sums").await.unwrap_err();
+    assert!(refused.to_string().contains("version 2"), "{refused}");
     let last = append(&store, vec![happened("acme", "1", &[3])]).await;
     reach(&projections, "sums", last).await;
     assert_sound(&store, &projections, &Sums::new()).await;
