@@ -140,6 +140,8 @@ async fn a_parameter_that_a_path_does_not_take_is_refused_by_its_name() {
         ("POST", "/api/v1/projections/allocations/rebuild"),
         ("DELETE", "/api/v1/projections/allocations/rebuild"),
         ("POST", "/api/v1/projections/allocations/clear"),
+        ("POST", "/api/v1/projections/allocations/clear-cache"),
+        ("POST", "/api/v1/projections/allocations/refresh"),
         ("GET", "/api/v1/subscriptions"),
         ("GET", "/api/v1/subscriptions/retired-keys"),
         ("POST", "/api/v1/subscriptions/retired-keys/pause"),

@@ -26,6 +26,7 @@ mod kubernetes;
 mod limits;
 mod names;
 mod outage;
+mod projections;
 mod provisioning;
 mod replay_limits;
 mod replicas;

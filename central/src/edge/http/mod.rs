@@ -81,6 +81,14 @@ pub(super) fn router(application: Arc<Application>) -> Router {
             post(projections::rebuild).delete(projections::cancel_rebuild),
         )
         .route("/api/v1/projections/{name}/clear", post(projections::clear))
+        .route(
+            "/api/v1/projections/{name}/clear-cache",
+            post(projections::clear_cache),
+        )
+        .route(
+            "/api/v1/projections/{name}/refresh",
+            post(projections::refresh),
+        )
         .route("/api/v1/subscriptions", get(subscriptions::list))
         .route("/api/v1/subscriptions/{name}", get(subscriptions::one))
         .route(

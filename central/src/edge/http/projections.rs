@@ -1,9 +1,9 @@
-//! Projections: where they stand, paused, resumed, built anew.
+//! Projections: where they stand, paused, resumed, brought up to date, built anew.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{Json, extract::State};
-use eventstore::projection::{ProjectionError, ProjectionStatus};
+use axum::{Json, extract::State, http::StatusCode};
+use eventstore::projection::{ProjectionError, ProjectionState, ProjectionStatus};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,6 +13,9 @@ use super::{
 use crate::{edge::Application, error::ServiceError};
 
 type Answer = Result<Json<Value>, ServiceError>;
+
+/// Longest wait for a projection that is being brought up to date, within the time limit of every call.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// `GET /api/v1/projections`, and below a tenant.
 pub(super) async fn list(
@@ -55,6 +58,40 @@ pub(super) async fn resume(
 ) -> Answer {
     state.projections.retry(place.part("name")).await?;
     state.projections.resume(place.part("name")).await?;
+    one(state, place, nothing).await
+}
+
+/// `POST /api/v1/projections/{name}/refresh`: answers when everything is applied that was stored when it was
+/// called, and with 202 when that takes longer than a call may.
+pub(super) async fn refresh(
+    State(application): State<Arc<Application>>,
+    place: Place,
+    Parameters(Nothing {}): Parameters<Nothing>,
+) -> Result<(StatusCode, Json<Value>), ServiceError> {
+    let (projections, name) = (&application.projections, place.part("name"));
+    let before = projections.status(name).await?;
+    // Else it would be waited for somebody who resumes it.
+    if before.state == ProjectionState::Paused && before.active.position < before.head {
+        return Err(ServiceError::Conflict(format!(
+            "projection {name} is paused; resume it first"
+        )));
+    }
+    let refreshed = match projections.refresh(name, PATIENCE).await {
+        Ok(_) => StatusCode::OK,
+        Err(ProjectionError::Behind { .. }) => StatusCode::ACCEPTED,
+        Err(error) => return Err(error.into()),
+    };
+    let status = projections.status(name).await?;
+    Ok((refreshed, Json(view(&place, status))))
+}
+
+/// `POST /api/v1/projections/{name}/clear-cache`: in all replicas.
+pub(super) async fn clear_cache(
+    state: State<Arc<Application>>,
+    place: Place,
+    nothing: Parameters<Nothing>,
+) -> Answer {
+    state.projections.clear_cache(place.part("name")).await?;
     one(state, place, nothing).await
 }
 

@@ -1,5 +1,6 @@
 //! What every test needs: a database, a central, clients.
 
+pub(crate) mod allocations;
 pub(crate) mod central;
 pub(crate) mod clients;
 pub(crate) mod database;
