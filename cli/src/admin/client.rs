@@ -1,15 +1,50 @@
 //! A client of central's `/api/v1`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::Connection;
-use crate::error::Error;
+use crate::{error::Error, output};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How an absence of central is borne where something is followed.
+#[derive(Clone, Copy)]
+pub(super) struct Absence {
+    /// How often it is asked again.
+    every: Duration,
+    /// After this long it is not coming back.
+    longest: Duration,
+}
+
+/// As long as a new replica may take to start, and then some.
+pub(super) const RESTART: Absence = Absence {
+    every: Duration::from_secs(1),
+    longest: Duration::from_secs(120),
+};
+
+/// Why there is no answer.
+enum Failure {
+    /// Central is away, or cannot answer now.
+    Away(Error),
+    /// It will not answer otherwise the next time.
+    Final(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Away(error) | Failure::Final(error) => error,
+        }
+    }
+}
 
 /// Asks one central, as its administrator or with a tenant's own token.
 pub(super) struct Client {
@@ -45,18 +80,42 @@ impl Client {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
-        self.call(Method::GET, path, None).await
+        Ok(self.call(Method::GET, path, None).await?)
+    }
+
+    /// As [`get`](Self::get), again and again while central is away; says so once.
+    pub(super) async fn get_after(&self, absence: Absence, path: &str) -> Result<Value, Error> {
+        let mut since = None;
+        loop {
+            let error = match self.call(Method::GET, path, None).await {
+                Err(Failure::Away(error)) => error,
+                answer => return Ok(answer?),
+            };
+            let since = since.get_or_insert_with(|| {
+                output::note(&format!("{error}; asking again"));
+                Instant::now()
+            });
+            if since.elapsed() >= absence.longest {
+                return Err(error);
+            }
+            tokio::time::sleep(absence.every).await;
+        }
     }
 
     pub(super) async fn post(&self, path: &str, body: Option<Value>) -> Result<Value, Error> {
-        self.call(Method::POST, path, body).await
+        Ok(self.call(Method::POST, path, body).await?)
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value, Error> {
-        self.call(Method::DELETE, path, None).await
+        Ok(self.call(Method::DELETE, path, None).await?)
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Error> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
         let server = &self.server;
         let mut request = self
             .http
@@ -65,17 +124,27 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.map_err(|error| {
-            Error::Central(format!(
+        let unreachable = |error: reqwest::Error| {
+            Failure::Away(Error::Central(format!(
                 "central at {server} cannot be reached: {}",
                 causes(&error)
-            ))
-        })?;
+            )))
+        };
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let body: Value = response
-            .json()
-            .await
-            .map_err(|error| Error::Central(format!("{server} is no central: {error}")))?;
+        let body = response.bytes().await.map_err(unreachable)?;
+        // What stands before central while it is away answers in its own words.
+        let failure = match status {
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Failure::Away,
+            _ => Failure::Final,
+        };
+        let body: Value = serde_json::from_slice(&body).map_err(|error| {
+            failure(Error::Central(format!(
+                "{server} does not answer as central does: {status}, {error}"
+            )))
+        })?;
         if status.is_success() {
             return Ok(body);
         }
@@ -90,7 +159,9 @@ impl Client {
             (_, Some("SIGNET-CENTRAL-0005")) => "; `signet get tenants` lists what there is",
             _ => "",
         };
-        Err(Error::Central(format!("{status}: {message}{mend}")))
+        Err(failure(Error::Central(format!(
+            "{status}: {message}{mend}"
+        ))))
     }
 }
 
@@ -111,4 +182,60 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use axum::{Router, http::StatusCode, routing::get};
+    use serde_json::json;
+
+    use super::Absence;
+    use crate::{admin::scripted, error::Error};
+
+    /// What a look comes to when these statuses are answered, the last one for ever; and how often it asked.
+    async fn look(statuses: Vec<u16>, longest: Duration) -> (Result<(), Error>, usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let answer = move || {
+            let turn = count.fetch_add(1, Ordering::SeqCst);
+            let status = statuses[turn.min(statuses.len() - 1)];
+            let body = match status {
+                502 => "a gateway's own words".to_owned(),
+                200 => json!({ "end": true }).to_string(),
+                _ => json!({ "error": { "message": "not now" } }).to_string(),
+            };
+            async move { (StatusCode::from_u16(status).unwrap(), body) }
+        };
+        let (client, _secret) = scripted::central(Router::new().route("/", get(answer))).await;
+        let every = Duration::from_millis(5);
+        let outcome = client.get_after(Absence { every, longest }, "/").await;
+        (outcome.map(|_| ()), asked.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn who_follows_bears_a_restart_and_nothing_else() {
+        let long = Duration::from_secs(60);
+        let (outcome, asked) = look(vec![503, 502, 503, 200], long).await;
+        assert!(outcome.is_ok() && asked == 4, "{outcome:?} {asked}");
+        let (outcome, asked) = look(vec![503, 404], long).await;
+        let message = outcome.unwrap_err().to_string();
+        assert!(
+            message.starts_with("404") && asked == 2,
+            "{message} {asked}"
+        );
+        let (outcome, asked) = look(vec![503], Duration::from_millis(50)).await;
+        let message = outcome.unwrap_err().to_string();
+        assert!(
+            message.contains("not now") && asked > 1,
+            "{message} {asked}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Shared,
-    client::Client,
+    client::{Client, RESTART},
     number::number,
     path::{of, with_query},
     table::{self, Column, Format},
@@ -117,7 +117,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
     match options.what {
         What::Tail { filter, after } => {
             let client = Client::new(connection)?;
-            tail(&client, &filter, after, format).await
+            tokio::select! {
+                failed = tail(&client, &filter, after, format) => failed,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+            }
         }
         What::Verify(asked) => verify::run(asked, connection, format).await,
         What::List { backward, .. } => {
@@ -155,7 +158,7 @@ fn list_path(what: &What) -> String {
     with_query(&filter.path(), &parameters)
 }
 
-/// Asks for what is new again and again.
+/// Asks for what is new again and again, also of a central that was started anew.
 async fn tail(
     client: &Client,
     filter: &Filter,
@@ -166,19 +169,22 @@ async fn tail(
         Some(after) => after,
         None => end(client, filter).await?,
     };
+    let mut answered = false;
     loop {
         let mut parameters = filter.parameters();
         parameters.push(("after", Some(after.to_string())));
-        let page = client.get(&with_query(&filter.path(), &parameters)).await?;
+        let path = with_query(&filter.path(), &parameters);
+        let page = match answered {
+            true => client.get_after(RESTART, &path).await?,
+            false => client.get(&path).await?,
+        };
+        answered = true;
         for event in page["events"].as_array().into_iter().flatten() {
             output::line(&line(event, format));
         }
         after = page["next"].as_u64().unwrap_or(after);
         if page["end"] != false {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => return Ok(()),
-                () = tokio::time::sleep(PAUSE) => {}
-            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

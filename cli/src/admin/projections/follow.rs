@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    admin::client::Client,
+    admin::client::{Client, RESTART},
     error::Error,
     output::{self, Progress},
 };
@@ -61,15 +61,18 @@ pub(super) async fn follow(
                 remark,
             } => progress.show(done, total, &remark),
         }
-        tokio::select! {
+        let next = async {
+            tokio::time::sleep(PAUSE).await;
+            client.get_after(RESTART, path).await
+        };
+        status = tokio::select! {
+            next = next => next?,
             _ = tokio::signal::ctrl_c() => {
                 progress.end();
                 output::note(&how_to_look(&status, goal));
                 return Ok(status);
             }
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-        status = client.get(path).await?;
+        };
     }
 }
 
