@@ -68,6 +68,14 @@ impl Progress {
         }
     }
 
+    /// A remark above the bar.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
+        }
+    }
+
     /// Takes the bar away.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::Connection;
-use crate::{error::Error, output};
+use crate::error::Error;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,10 +24,10 @@ pub(super) struct Absence {
     longest: Duration,
 }
 
-/// As long as a new replica may take to start, and then some.
+/// A new pod has two minutes to start, and reads all events before it answers.
 pub(super) const RESTART: Absence = Absence {
     every: Duration::from_secs(1),
-    longest: Duration::from_secs(120),
+    longest: Duration::from_mins(10),
 };
 
 /// Why there is no answer.
@@ -83,8 +83,13 @@ impl Client {
         Ok(self.call(Method::GET, path, None).await?)
     }
 
-    /// As [`get`](Self::get), again and again while central is away; says so once.
-    pub(super) async fn get_after(&self, absence: Absence, path: &str) -> Result<Value, Error> {
+    /// As [`get`](Self::get), again and again while central is away; tells so once.
+    pub(super) async fn get_after(
+        &self,
+        absence: Absence,
+        path: &str,
+        tell: impl Fn(&str),
+    ) -> Result<Value, Error> {
         let mut since = None;
         loop {
             let error = match self.call(Method::GET, path, None).await {
@@ -92,11 +97,12 @@ impl Client {
                 answer => return Ok(answer?),
             };
             let since = since.get_or_insert_with(|| {
-                output::note(&format!("{error}; asking again"));
+                tell(&format!("{error}; asking again"));
                 Instant::now()
             });
             if since.elapsed() >= absence.longest {
-                return Err(error);
+                let longest = absence.longest.as_secs();
+                return Err(Error::Central(format!("{error}; so for {longest} s")));
             }
             tokio::time::sleep(absence.every).await;
         }
@@ -185,57 +191,4 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering},
-        },
-        time::Duration,
-    };
-
-    use axum::{Router, http::StatusCode, routing::get};
-    use serde_json::json;
-
-    use super::Absence;
-    use crate::{admin::scripted, error::Error};
-
-    /// What a look comes to when these statuses are answered, the last one for ever; and how often it asked.
-    async fn look(statuses: Vec<u16>, longest: Duration) -> (Result<(), Error>, usize) {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
-        let answer = move || {
-            let turn = count.fetch_add(1, Ordering::SeqCst);
-            let status = statuses[turn.min(statuses.len() - 1)];
-            let body = match status {
-                502 => "a gateway's own words".to_owned(),
-                200 => json!({ "end": true }).to_string(),
-                _ => json!({ "error": { "message": "not now" } }).to_string(),
-            };
-            async move { (StatusCode::from_u16(status).unwrap(), body) }
-        };
-        let (client, _secret) = scripted::central(Router::new().route("/", get(answer))).await;
-        let every = Duration::from_millis(5);
-        let outcome = client.get_after(Absence { every, longest }, "/").await;
-        (outcome.map(|_| ()), asked.load(Ordering::SeqCst))
-    }
-
-    #[tokio::test]
-    async fn who_follows_bears_a_restart_and_nothing_else() {
-        let long = Duration::from_secs(60);
-        let (outcome, asked) = look(vec![503, 502, 503, 200], long).await;
-        assert!(outcome.is_ok() && asked == 4, "{outcome:?} {asked}");
-        let (outcome, asked) = look(vec![503, 404], long).await;
-        let message = outcome.unwrap_err().to_string();
-        assert!(
-            message.starts_with("404") && asked == 2,
-            "{message} {asked}"
-        );
-        let (outcome, asked) = look(vec![503], Duration::from_millis(50)).await;
-        let message = outcome.unwrap_err().to_string();
-        assert!(
-            message.contains("not now") && asked > 1,
-            "{message} {asked}"
-        );
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Shared,
     client::{Client, RESTART},
+    interruption::interruption,
     number::number,
     path::{of, with_query},
     table::{self, Column, Format},
@@ -62,7 +63,7 @@ enum What {
         #[arg(long)]
         backward: bool,
     },
-    /// Events as they come, until Ctrl-C
+    /// Events as they come, until Ctrl-C; goes on when central is back within ten minutes
     Tail {
         #[command(flatten)]
         filter: Filter,
@@ -119,7 +120,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
             let client = Client::new(connection)?;
             tokio::select! {
                 failed = tail(&client, &filter, after, format) => failed,
-                _ = tokio::signal::ctrl_c() => Ok(()),
+                () = interruption() => Ok(()),
             }
         }
         What::Verify(asked) => verify::run(asked, connection, format).await,
@@ -169,16 +170,14 @@ async fn tail(
         Some(after) => after,
         None => end(client, filter).await?,
     };
-    let mut answered = false;
-    loop {
+    let path = |after: u64| {
         let mut parameters = filter.parameters();
         parameters.push(("after", Some(after.to_string())));
-        let path = with_query(&filter.path(), &parameters);
-        let page = match answered {
-            true => client.get_after(RESTART, &path).await?,
-            false => client.get(&path).await?,
-        };
-        answered = true;
+        with_query(&filter.path(), &parameters)
+    };
+    // Whoever begins with a wrong address hears of it at once.
+    let mut page = client.get(&path(after)).await?;
+    loop {
         for event in page["events"].as_array().into_iter().flatten() {
             output::line(&line(event, format));
         }
@@ -186,6 +185,10 @@ async fn tail(
         if page["end"] != false {
             tokio::time::sleep(PAUSE).await;
         }
+        let next = client.get_after(RESTART, &path(after), output::note).await;
+        page = next.inspect_err(|_| {
+            output::note(&format!("`--after {after}` goes on behind what was shown"));
+        })?;
     }
 }
 
@@ -204,57 +207,4 @@ fn line(event: &Value, format: Format) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-    use serde_json::json;
-
-    use super::{Options, line, list_path};
-    use crate::{Cli, Command, admin::table::Format};
-
-    fn parsed(line: &str) -> Result<Options, clap::Error> {
-        match Cli::try_parse_from(line.split(' '))?.command {
-            Command::Events(options) => Ok(options),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn every_filter_becomes_a_parameter() {
-        let all = parsed(
-            "signet events list --tenant acme --type A,B --stream-type role --stream-id shop/reader \
-             --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z --after 3 --before 9 \
-             --limit 7 --backward",
-        );
-        assert_eq!(
-            list_path(&all.unwrap().what),
-            "/api/v1/tenants/acme/events?type=A%2CB&stream_type=role&stream_id=shop%2Freader\
-             &from=2026-01-01T00%3A00%3A00Z&until=2026-01-02T00%3A00%3A00Z&after=3&before=9\
-             &limit=7&direction=backward"
-        );
-        let plain = parsed("signet events list -o json").unwrap();
-        assert_eq!(list_path(&plain.what), "/api/v1/events?limit=100");
-        assert_eq!(plain.shared.output, Format::Json);
-    }
-
-    #[test]
-    fn what_is_wrong_is_refused() {
-        for wrong in [
-            "signet events",
-            "signet events list --after x",
-            "signet events verify acme",
-        ] {
-            assert!(parsed(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_event_is_one_line() {
-        let event = json!({
-            "position": 7, "recorded_at": "t", "tenant": "acme", "event_type": "RoleDeclared",
-            "stream_type": "role", "stream_id": "shop/reader", "stream_version": 1,
-        });
-        let text = line(&event, Format::Table);
-        assert_eq!(text, "7   t   acme   RoleDeclared   role   shop/reader   1");
-        assert!(!line(&event, Format::Json).contains('\n'));
-    }
-}
+mod tests;

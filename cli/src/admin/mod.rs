@@ -3,6 +3,7 @@
 mod client;
 pub mod consumers;
 pub mod events;
+mod interruption;
 mod number;
 mod path;
 pub mod projections;

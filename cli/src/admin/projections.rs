@@ -100,17 +100,18 @@ pub async fn run(options: Options) -> Result<(), Error> {
         What::Refresh(name) => {
             let path = name.path();
             let status = client.get(&path).await?;
-            let goal = Goal::of_refresh(&status);
+            let goal = Goal::of_refresh(&status)?;
             follow(&client, &path, &goal, status).await?
         }
         What::Rebuild { name, detach } => {
             let path = name.path();
             let begun = client.post(&format!("{path}/rebuild"), None).await?;
             if *detach {
-                output::note(&how_to_look(&begun, &Goal::Rebuilt));
+                output::note(&how_to_look(&begun));
                 begun
             } else {
-                follow(&client, &path, &Goal::Rebuilt, begun).await?
+                let goal = Goal::of_rebuild(&begun)?;
+                follow(&client, &path, &goal, begun).await?
             }
         }
         What::CancelRebuild(name) => client.delete(&name.path_of("rebuild")).await?,

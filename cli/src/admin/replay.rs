@@ -11,6 +11,7 @@ pub(super) use self::outcome::{pace, shown, verdict};
 use super::{
     Shared,
     client::Client,
+    interruption::interruption,
     number::number,
     path::{of, segment, with_query},
     table::{self, Column, Format},
@@ -226,13 +227,7 @@ pub(super) async fn start(
 /// Shows how far a replay is until it ends. Ctrl-C ends the showing and not the replay; whoever asked
 /// for its outcome has none then.
 async fn follow(client: &Client, replay: &Replay, format: Format) -> Result<(), Error> {
-    let interrupted = async {
-        // Without the signal there is no interruption.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    follow_until(client, replay, format, interrupted).await
+    follow_until(client, replay, format, interruption()).await
 }
 
 async fn follow_until(

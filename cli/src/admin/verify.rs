@@ -11,7 +11,7 @@ use eventstore::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::{Connection, client::Client, replay, table::Format};
+use super::{Connection, client::Client, interruption::interruption, replay, table::Format};
 use crate::{
     error::Error,
     output::{self, Progress},
@@ -85,13 +85,7 @@ pub(super) async fn run(
     };
     let store = eventstore::open_to_read(url.expose_secret()).await;
     let store = store.map_err(|error| Error::Database(error.to_string()))?;
-    let interrupted = async {
-        // Without the signal there is no interruption.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let outcome = verified(&store, tenant, kept, interrupted).await;
+    let outcome = verified(&store, tenant, kept, interruption()).await;
     store.close().await;
     let outcome = outcome?;
     output::line(&replay::shown(&outcome, format));

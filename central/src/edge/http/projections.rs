@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
-use eventstore::projection::{ProjectionError, ProjectionState, ProjectionStatus};
+use eventstore::{
+    Position,
+    projection::{ProjectionError, ProjectionState, ProjectionStatus},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -72,17 +75,31 @@ pub(super) async fn refresh(
     let before = projections.status(name).await?;
     // Else it would be waited for somebody who resumes it.
     if before.state == ProjectionState::Paused && before.active.position < before.head {
-        return Err(ServiceError::Conflict(format!(
-            "projection {name} is paused; resume it first"
-        )));
+        return Err(paused(name));
     }
-    let refreshed = match projections.refresh(name, PATIENCE).await {
-        Ok(_) => StatusCode::OK,
-        Err(ProjectionError::Behind { .. }) => StatusCode::ACCEPTED,
-        Err(error) => return Err(error.into()),
-    };
+    let refreshed = refreshed(projections.refresh(name, PATIENCE).await)?;
     let status = projections.status(name).await?;
     Ok((refreshed, Json(view(&place, status))))
+}
+
+/// What is answered when the wait for a refresh is over.
+fn refreshed(outcome: Result<Position, ProjectionError>) -> Result<StatusCode, ServiceError> {
+    match outcome {
+        Ok(_) => Ok(StatusCode::OK),
+        Err(ProjectionError::Behind {
+            projection,
+            state: ProjectionState::Paused,
+            ..
+        }) => Err(paused(&projection)),
+        Err(ProjectionError::Behind { .. }) => Ok(StatusCode::ACCEPTED),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn paused(projection: &str) -> ServiceError {
+    ServiceError::Conflict(format!(
+        "projection {projection} is paused; resume it first"
+    ))
 }
 
 /// `POST /api/v1/projections/{name}/clear-cache`: in all replicas.
@@ -144,9 +161,15 @@ impl From<ProjectionError> for ServiceError {
     fn from(error: ProjectionError) -> Self {
         match error {
             ProjectionError::Unknown { projection } => Self::missing("projection", &projection),
-            ProjectionError::Behind { .. } | ProjectionError::Failed { .. } => {
-                Self::Conflict(error.to_string())
-            }
+            ProjectionError::Behind { .. } => Self::Conflict(error.to_string()),
+            ProjectionError::Failed {
+                projection,
+                position,
+                message,
+            } => Self::Conflict(format!(
+                "projection {projection} cannot apply the event at position {position} ({message}); \
+                 mend that, then resume it"
+            )),
             ProjectionError::Invalid { field, message } => Self::InvalidArgument {
                 name: field.into(),
                 message,
@@ -160,6 +183,42 @@ impl From<ProjectionError> for ServiceError {
                 let (position, message) = (None, error.to_string());
                 Self::Corrupt { position, message }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use eventstore::{
+        Position,
+        projection::{ProjectionError, ProjectionState},
+    };
+
+    use super::refreshed;
+
+    #[test]
+    fn only_who_waits_with_reason_is_told_to_ask_again() {
+        let behind = |state| {
+            Err(ProjectionError::Behind {
+                projection: "allocations".to_owned(),
+                wanted: Position(9),
+                reached: Position(3),
+                state,
+            })
+        };
+        assert_eq!(refreshed(Ok(Position(9))).unwrap(), StatusCode::OK);
+        let late = refreshed(behind(ProjectionState::Behind)).unwrap();
+        assert_eq!(late, StatusCode::ACCEPTED);
+        let failed = ProjectionError::Failed {
+            projection: "allocations".to_owned(),
+            position: Position(4),
+            message: "it makes no sense".to_owned(),
+        };
+        for refused in [behind(ProjectionState::Paused), Err(failed)] {
+            let error = refreshed(refused).unwrap_err();
+            assert_eq!(error.code(), "SIGNET-CENTRAL-0031");
+            assert!(error.to_string().contains("resume it"), "{error}");
         }
     }
 }

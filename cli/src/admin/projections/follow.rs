@@ -1,11 +1,17 @@
 //! How far a refresh or a rebuild is, shown until it has come to its end.
+//!
+//! It is asked again and again where things stand, also for a refresh, though central could be asked to
+//! answer at its end: the bar needs it, and a wait in central does not outlast a restart of it.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use serde_json::Value;
 
 use crate::{
-    admin::client::{Client, RESTART},
+    admin::{
+        client::{Client, RESTART},
+        interruption::interruption,
+    },
     error::Error,
     output::{self, Progress},
 };
@@ -18,34 +24,60 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) enum Goal {
     /// The documents that are asked are as of this position, or later.
     Reached(u64),
-    /// The documents that were built beside the others are asked.
-    Rebuilt,
+    /// The documents of this number, built beside the others, are asked.
+    Rebuilt(u64),
 }
 
 impl Goal {
-    /// Everything that is stored when its status is told.
-    pub(super) fn of_refresh(status: &Value) -> Self {
-        Self::Reached(status["head"].as_u64().unwrap_or(0))
+    /// Everything that is stored when this status is told.
+    pub(super) fn of_refresh(status: &Value) -> Result<Self, Error> {
+        Ok(Self::Reached(number(&status["head"])?))
+    }
+
+    /// What is built when this status is told; what was built if that is over already.
+    pub(super) fn of_rebuild(status: &Value) -> Result<Self, Error> {
+        let documents = match &status["building"] {
+            Value::Null => &status["active"],
+            building => building,
+        };
+        Ok(Self::Rebuilt(number(&documents["generation"])?))
     }
 
     fn name(&self) -> &str {
         match self {
             Self::Reached(_) => "refresh",
-            Self::Rebuilt => "rebuild",
+            Self::Rebuilt(_) => "rebuild",
         }
     }
 }
 
-/// Shows how far a projection is until its goal. Ctrl-C ends the showing and nothing else.
+fn number(value: &Value) -> Result<u64, Error> {
+    let missing = || Error::Central("this is no answer about a projection".to_owned());
+    value.as_u64().ok_or_else(missing)
+}
+
+/// Shows how far a projection is until its goal. Ctrl-C ends the showing and nothing else; whoever waited for
+/// the outcome has none then.
 pub(super) async fn follow(
     client: &Client,
     path: &str,
     goal: &Goal,
     begun: Value,
 ) -> Result<Value, Error> {
+    follow_until(client, path, goal, begun, interruption()).await
+}
+
+async fn follow_until(
+    client: &Client,
+    path: &str,
+    goal: &Goal,
+    begun: Value,
+    interrupted: impl Future<Output = ()>,
+) -> Result<Value, Error> {
+    let mut interrupted = pin!(interrupted);
     let progress = Progress::begin();
     let mut status = begun;
-    loop {
+    let failed = loop {
         match step(&status, goal) {
             Step::Done => {
                 progress.end();
@@ -53,7 +85,7 @@ pub(super) async fn follow(
             }
             Step::Stopped(why) => {
                 progress.end();
-                return Err(Error::Central(why));
+                return Err(Error::Unfinished(why));
             }
             Step::On {
                 done,
@@ -63,23 +95,30 @@ pub(super) async fn follow(
         }
         let next = async {
             tokio::time::sleep(PAUSE).await;
-            client.get_after(RESTART, path).await
+            let tell = |text: &str| progress.note(text);
+            client.get_after(RESTART, path, tell).await
         };
-        status = tokio::select! {
-            next = next => next?,
-            _ = tokio::signal::ctrl_c() => {
-                progress.end();
-                output::note(&how_to_look(&status, goal));
-                return Ok(status);
+        let next = tokio::select! {
+            biased;
+            () = &mut interrupted => {
+                let what = format!("the {} is not over, and its outcome not known", goal.name());
+                Err(Error::Unfinished(what))
             }
+            next = next => next,
         };
-    }
+        match next {
+            Ok(next) => status = next,
+            Err(error) => break error,
+        }
+    };
+    progress.end();
+    output::note(&how_to_look(&status));
+    Err(failed)
 }
 
-pub(super) fn how_to_look(status: &Value, goal: &Goal) -> String {
+pub(super) fn how_to_look(status: &Value) -> String {
     format!(
-        "the {} goes on; `signet projections show {}` tells how far it is",
-        goal.name(),
+        "the projection goes on by itself; `signet projections show {}` tells how far it is",
         name(status)
     )
 }
@@ -101,27 +140,41 @@ enum Step {
 }
 
 fn step(status: &Value, goal: &Goal) -> Step {
-    let (documents, total) = match goal {
-        Goal::Reached(wanted) => (&status["active"], Some(*wanted)),
-        Goal::Rebuilt => (&status["building"], status["head"].as_u64()),
-    };
-    let done = documents["position"].as_u64().unwrap_or(0);
+    let (active, building) = (&status["active"], &status["building"]);
     let is_done = match goal {
-        Goal::Reached(wanted) => done >= *wanted,
-        Goal::Rebuilt => documents.is_null(),
+        Goal::Reached(wanted) => active["position"].as_u64() >= Some(*wanted),
+        Goal::Rebuilt(wanted) => active["generation"].as_u64() == Some(*wanted),
     };
     if is_done {
         return Step::Done;
     }
+    let (documents, total) = match goal {
+        Goal::Reached(wanted) => (active, Some(*wanted)),
+        Goal::Rebuilt(wanted) => {
+            if building["generation"].as_u64() != Some(*wanted) {
+                return Step::Stopped(format!(
+                    "somebody gave the rebuild up, or put other documents in its place; `signet projections \
+                     show {}` tells how it stands",
+                    name(status)
+                ));
+            }
+            (building, status["head"].as_u64())
+        }
+    };
     if let Some(why) = stopped(status, documents, goal) {
         return Step::Stopped(why);
     }
+    let done = documents["position"].as_u64().unwrap_or(0);
     let rate = documents["events_per_second"].as_u64().unwrap_or(0);
     let left = total.unwrap_or(0).saturating_sub(done).checked_div(rate);
-    let remark = match left {
+    let mut remark = match left {
         Some(left) => format!("{rate} events/s, {left} s left"),
         None => format!("{rate} events/s"),
     };
+    // Of a rebuild it says what the bar shows.
+    if let (Goal::Reached(_), Some(reason)) = (goal, status["reason"].as_str()) {
+        remark = format!("{remark}; {reason}");
+    }
     Step::On {
         done,
         total,
@@ -142,14 +195,14 @@ fn stopped(status: &Value, documents: &Value, goal: &Goal) -> Option<String> {
     let matters = |failure: &Value| match (failure["position"].as_u64(), goal) {
         (None, _) => false,
         (Some(position), Goal::Reached(wanted)) => position <= *wanted,
-        (Some(_), Goal::Rebuilt) => true,
+        (Some(_), Goal::Rebuilt(_)) => true,
     };
     let failure = failures.find(|failure| matters(failure))?;
     let position = &failure["position"];
     let message = failure["message"].as_str().unwrap_or("no reason given");
     let given_up = match goal {
         Goal::Reached(_) => String::new(),
-        Goal::Rebuilt => format!(", `signet projections cancel-rebuild {name}` gives it up"),
+        Goal::Rebuilt(_) => format!(", `signet projections cancel-rebuild {name}` gives it up"),
     };
     Some(format!(
         "the {what} does not go on: the event at position {position}: {message}; `signet projections \
@@ -158,83 +211,4 @@ fn stopped(status: &Value, documents: &Value, goal: &Goal) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::{Goal, Step, step};
-
-    /// A projection at position 300 of 900, whose documents are under this name.
-    fn status(documents: &str) -> Value {
-        let parts = json!([{ "failure": null }, { "failure": null }]);
-        json!({
-            "projection": "allocations", "state": "running", "head": 900,
-            documents: { "position": 300, "events_per_second": 200, "partitions": parts },
-        })
-    }
-
-    fn on(total: u64, remark: &str) -> Step {
-        Step::On {
-            done: 300,
-            total: Some(total),
-            remark: remark.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_rebuild_is_followed_until_its_documents_are_asked() {
-        let mut status = status("building");
-        assert_eq!(
-            step(&status, &Goal::Rebuilt),
-            on(900, "200 events/s, 3 s left")
-        );
-        status["building"]["events_per_second"] = json!(0);
-        assert_eq!(step(&status, &Goal::Rebuilt), on(900, "0 events/s"));
-        status["building"] = json!(null);
-        assert_eq!(step(&status, &Goal::Rebuilt), Step::Done);
-    }
-
-    #[test]
-    fn a_refresh_is_followed_until_what_was_stored_at_its_beginning() {
-        let mut status = status("active");
-        let goal = Goal::of_refresh(&status);
-        status["head"] = json!(1500);
-        assert_eq!(step(&status, &goal), on(900, "200 events/s, 3 s left"));
-        status["active"]["position"] = json!(900);
-        assert_eq!(step(&status, &goal), Step::Done);
-    }
-
-    #[test]
-    fn what_cannot_go_on_is_not_waited_for() {
-        for (documents, goal, is_given_up) in [
-            ("building", Goal::Rebuilt, true),
-            ("active", Goal::Reached(900), false),
-        ] {
-            let mut status = status(documents);
-            let failure = json!({ "position": 7, "message": "it makes no sense" });
-            status[documents]["partitions"][1]["failure"] = failure;
-            let Step::Stopped(why) = step(&status, &goal) else {
-                panic!("it has failed")
-            };
-            assert!(
-                why.contains("the event at position 7: it makes no sense"),
-                "{why}"
-            );
-            assert_eq!(
-                why.contains("cancel-rebuild allocations"),
-                is_given_up,
-                "{why}"
-            );
-            status[documents]["partitions"][1]["failure"]["position"] = json!(901);
-            let is_beyond = goal != Goal::Rebuilt;
-            assert_eq!(matches!(step(&status, &goal), Step::On { .. }), is_beyond);
-            status["state"] = json!("paused");
-            let Step::Stopped(why) = step(&status, &goal) else {
-                panic!("it is paused")
-            };
-            assert!(
-                why.contains("signet projections resume allocations"),
-                "{why}"
-            );
-        }
-    }
-}
+mod tests;
