@@ -95,7 +95,7 @@ impl Proxy {
         self.fault.send_replace(fault);
     }
 
-    /// How many connections were cut or silenced amid a read so far.
+    /// How many connections were cut or silenced so far.
     pub(crate) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
     }
@@ -121,6 +121,7 @@ async fn relay(
         let now = *fault.borrow_and_update();
         spared &= now == Fault::Silence;
         if now == Fault::Silence && !spared {
+            cuts.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(SILENCE).await;
         }
         tokio::select! {

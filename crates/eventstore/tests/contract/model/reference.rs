@@ -38,6 +38,15 @@ impl Model {
     }
 
     pub(super) fn append(&mut self, append: &Append) -> Result<Appended, AppendError> {
+        for (n, write) in append.writes.iter().enumerate() {
+            let before = &append.writes[..n];
+            if before.iter().any(|other| other.stream == write.stream) {
+                return Err(AppendError::Invalid {
+                    field: format!("writes[{n}].stream"),
+                    message: "the stream is written twice; put its events into one write".into(),
+                });
+            }
+        }
         let ids = || append.writes.iter().flat_map(|write| &write.events);
         if let Some(known) = ids().find(|event| self.find(event.id).is_some()) {
             let duplicate = AppendError::DuplicateEventId { id: known.id };
