@@ -82,14 +82,18 @@ async fn a_port_that_nobody_listens_on_is_asked_until_somebody_does() {
     let refused = client.get("/").await.unwrap_err().to_string();
     assert!(refused.contains("cannot be reached"), "{refused}");
     let (router, _asked) = scripted::answers(vec![(200, json!({ "end": true }))]);
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let tell = |text: &str| sender.send(text.to_owned()).unwrap();
+    let (every, longest) = (Duration::from_millis(5), LONG);
 
     let back = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let told = told.recv().await.unwrap();
+        assert!(told.contains("cannot be reached"), "{told}");
         let listener = TcpListener::bind(address).await.unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
     };
-    let ((outcome, told), ()) = tokio::join!(ask(&client, LONG), back);
+    let asking = client.get_after(Absence { every, longest }, "/", tell);
+    let (outcome, ()) = tokio::join!(asking, back);
 
     assert!(outcome.is_ok(), "{outcome:?}");
-    assert!(told[0].contains("cannot be reached"), "{told:?}");
 }

@@ -95,6 +95,11 @@ impl Proxy {
         self.fault.send_replace(fault);
     }
 
+    /// How many connections there are that carry something.
+    pub(crate) fn connections(&self) -> usize {
+        self.fault.receiver_count()
+    }
+
     /// How many connections were cut or silenced so far.
     pub(crate) fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
@@ -121,8 +126,11 @@ async fn relay(
         let now = *fault.borrow_and_update();
         spared &= now == Fault::Silence;
         if now == Fault::Silence && !spared {
+            // It is none of those that carry something any more.
+            drop(fault);
             cuts.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(SILENCE).await;
+            return None;
         }
         tokio::select! {
             Ok(()) = fault.changed() => {}
